@@ -1,0 +1,236 @@
+//! Prints the SHA-256 of every regular file below a directory, in the format of `sha256sum`.
+//!
+//! `cargo run --release --example digest -- PATH`
+//!
+//! * PATH may be a directory or a file; a PATH that is a symbolic link is followed. Without it, this
+//!   project's own source is hashed: the workspace without its `target` and `.git`.
+//! * Below PATH symbolic links are not followed, and whatever is neither a regular file nor a
+//!   directory (a link, a pipe, a socket, a device) is passed over in silence, as `find -type f` does.
+//! * Lines are sorted by the bytes of the path. `sha256sum -c` accepts them, whatever is in a name.
+//! * What cannot be read is reported on stderr, and everything else is still hashed; the exit status
+//!   is then 1.
+//!
+//! The tree is walked level by level, then the files found are hashed; both times [`for_each`] fans
+//! out over goroutines. Per file only its path and its digest are kept.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::digest::Output;
+use sha2::{Digest, Sha256};
+
+/// Print the SHA-256 of every regular file below a directory, as `sha256sum` does.
+#[derive(Parser)]
+#[command(name = "digest")]
+struct Args {
+    /// Directory or file to hash [default: this project's source, without `target` and `.git`]
+    path: Option<PathBuf>,
+}
+
+/// A path below the root, and what has become of it.
+struct Entry {
+    path: PathBuf,
+    state: State,
+}
+
+enum State {
+    /// A regular file that waits to be hashed.
+    Found,
+    Hashed(Output<Sha256>),
+    /// A file or a directory that could not be read.
+    Failed(io::Error),
+}
+
+/// A directory, and what it turned out to hold.
+#[derive(Default)]
+struct Dir {
+    path: PathBuf,
+    dirs: Vec<Dir>,
+    entries: Vec<Entry>,
+}
+
+#[fibra::main]
+fn main() -> ExitCode {
+    let (root, skipped) = match Args::parse().path {
+        Some(path) => (path, vec![]),
+        None => {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            let root = root.canonicalize().unwrap_or(root);
+            let skipped = ["target", ".git"].map(|name| root.join(name));
+            (root, skipped.to_vec())
+        }
+    };
+    let mut entries = walk(root, &skipped);
+    hash(&mut entries);
+    // Not `Path`'s order, which compares component by component.
+    entries.sort_unstable_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
+
+    let mut exit = ExitCode::SUCCESS;
+    for entry in &entries {
+        if let State::Failed(error) = &entry.state {
+            report(entry.path.as_os_str(), error);
+            exit = ExitCode::FAILURE;
+        }
+    }
+    match print(&entries) {
+        // The reader has seen enough, as in `digest | head`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => exit,
+        Err(error) => {
+            report(OsStr::new("standard output"), &error);
+            ExitCode::FAILURE
+        }
+        Ok(()) => exit,
+    }
+}
+
+/// Calls `work` on each item, in parallel: forks off one half as a goroutine, does the other half
+/// here, and so on down to single items.
+///
+/// This bounds what is in flight. A half that nobody steals is still only a closure when its turn
+/// comes. A goroutine that has started runs, or waits for a half that was stolen, so there are at
+/// most about log2(items) of them for each worker, and only as many calls of `work` as workers,
+/// provided that `work` does not park.
+fn for_each<T: Send>(items: &mut [T], work: &(impl Fn(&mut T) + Sync)) {
+    match items {
+        [] => {}
+        [item] => work(item),
+        _ => {
+            let (here, there) = items.split_at_mut(items.len() / 2);
+            fibra::scope(|s| {
+                let there = s.go(|| for_each(there, work));
+                for_each(here, work);
+                there.join().expect("work does not panic");
+            });
+        }
+    }
+}
+
+/// Finds every regular file below `root`, in no particular order, except below `skipped`.
+///
+/// A level of the tree at a time, not by recursion: a tree can be deeper than a stack.
+fn walk(root: PathBuf, skipped: &[PathBuf]) -> Vec<Entry> {
+    let state = match fs::metadata(&root) {
+        Ok(meta) if meta.is_dir() => {
+            let mut entries = vec![];
+            let mut level = vec![Dir::new(root)];
+            while !level.is_empty() {
+                for_each(&mut level, &|dir| dir.read(skipped));
+                let mut next = vec![];
+                for dir in &mut level {
+                    next.append(&mut dir.dirs);
+                    entries.append(&mut dir.entries);
+                }
+                level = next;
+            }
+            return entries;
+        }
+        Ok(meta) if meta.is_file() => State::Found,
+        Ok(_) => State::Failed(io::Error::other("neither a regular file nor a directory")),
+        Err(error) => State::Failed(error),
+    };
+    vec![Entry { path: root, state }]
+}
+
+impl Dir {
+    fn new(path: PathBuf) -> Dir {
+        Dir {
+            path,
+            ..Dir::default()
+        }
+    }
+
+    /// Fills in what the directory holds. What cannot be read becomes a failed entry.
+    fn read(&mut self, skipped: &[PathBuf]) {
+        if let Err(error) = self.try_read(skipped) {
+            self.entry(self.path.clone(), State::Failed(error));
+        }
+    }
+
+    fn try_read(&mut self, skipped: &[PathBuf]) -> io::Result<()> {
+        for item in fs::read_dir(&self.path)? {
+            let item = item?;
+            let path = item.path();
+            match item.file_type() {
+                Ok(kind) if kind.is_file() => self.entry(path, State::Found),
+                Ok(kind) if kind.is_dir() && !skipped.contains(&path) => {
+                    self.dirs.push(Dir::new(path));
+                }
+                Ok(_) => {}
+                Err(error) => self.entry(path, State::Failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: PathBuf, state: State) {
+        self.entries.push(Entry { path, state });
+    }
+}
+
+/// Hashes the files among `entries`, with a progress bar when stderr is a terminal.
+fn hash(entries: &mut [Entry]) {
+    // indicatif draws on stderr, and nothing when that is not a terminal.
+    let bar = ProgressBar::new(entries.len() as u64).with_style(
+        ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} files, {eta} left")
+            .expect("the template is well-formed"),
+    );
+    for_each(entries, &|entry| {
+        if let State::Found = entry.state {
+            entry.state = sha256(&entry.path).map_or_else(State::Failed, State::Hashed);
+        }
+        bar.inc(1);
+    });
+    bar.finish_and_clear();
+}
+
+/// The digest of one file.
+///
+/// Reads on the worker itself. A read from the page cache is a short copy, and the hashing that
+/// follows it keeps the worker busy for longer: handing it to a blocking thread would cost more than
+/// it takes, and would let the worker open further files meanwhile. On a slow device (a network file
+/// system, a spinning disk) wrap the call in `fibra::blocking`.
+fn sha256(path: &Path) -> io::Result<Output<Sha256>> {
+    const BUFFER: usize = 64 * 1024;
+    // `io::copy` reads straight into a `BufWriter`'s buffer, which is on the heap: stacks are small.
+    let mut hasher = BufWriter::with_capacity(BUFFER, Sha256::new());
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.into_inner()?.finalize())
+}
+
+/// Writes the digests in the format of `sha256sum`, which starts a line with a backslash when it had
+/// to escape something in the name.
+fn print(entries: &[Entry]) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    for entry in entries {
+        let State::Hashed(digest) = &entry.state else {
+            continue;
+        };
+        // A name on Unix is bytes, not always UTF-8.
+        let name = entry.path.as_os_str().as_bytes();
+        if name.iter().any(|byte| b"\\\n\r".contains(byte)) {
+            out.write_all(b"\\")?;
+        }
+        write!(out, "{digest:x}  ")?;
+        for byte in name {
+            match byte {
+                b'\\' => out.write_all(br"\\")?,
+                b'\n' => out.write_all(br"\n")?,
+                b'\r' => out.write_all(br"\r")?,
+                _ => out.write_all(&[*byte])?,
+            }
+        }
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// Reports on stderr. If that fails, there is nowhere left to say so.
+fn report(what: &OsStr, error: &io::Error) {
+    let _ = writeln!(io::stderr(), "digest: {}: {error}", what.display());
+}

@@ -1,0 +1,1 @@
+//! The examples stand beside `src/`, one program each: `cargo run --release --example digest`.

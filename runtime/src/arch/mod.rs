@@ -1,0 +1,9 @@
+//! The machine: contexts and the switch between them.
+//!
+//! This is the only module that knows the processor. `build.rs` stops the build on any other.
+
+mod x86_64;
+pub(crate) use x86_64::{Context, stack_pointer, switch};
+
+#[cfg(test)]
+mod tests;

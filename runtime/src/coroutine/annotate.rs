@@ -1,0 +1,158 @@
+//! Tells AddressSanitizer that the stack changes (feature `asan`); otherwise nothing, at no cost.
+//!
+//! The sanitizer keeps the bounds of the current stack for each thread. Whoever leaves a stack announces
+//! the bounds of the next one, and whoever arrives confirms and learns the bounds of the one it came
+//! from. A stack that is given back has its shadow cleared: frames that were forgotten leave red zones.
+
+#[cfg(feature = "asan")]
+mod imp {
+    use crate::stack::Stack;
+    use std::cell::Cell;
+    use std::ffi::c_void;
+    use std::ptr;
+
+    unsafe extern "C" {
+        fn __sanitizer_start_switch_fiber(
+            save: *mut *mut c_void,
+            bottom: *const c_void,
+            size: usize,
+        );
+        fn __sanitizer_finish_switch_fiber(
+            save: *mut c_void,
+            bottom_old: *mut *const c_void,
+            size_old: *mut usize,
+        );
+        fn __asan_unpoison_memory_region(address: *const c_void, size: usize);
+    }
+
+    /// The bounds of the resumer's stack.
+    pub(crate) struct Fiber {
+        bottom: Cell<*const c_void>,
+        size: Cell<usize>,
+    }
+
+    /// Held across a switch.
+    #[must_use]
+    pub(crate) struct Switching<'a> {
+        fake: *mut c_void,
+        /// On the coroutine's side: where to note whom it came from.
+        resumer: Option<&'a Fiber>,
+    }
+
+    impl Fiber {
+        pub(crate) fn new() -> Fiber {
+            Fiber {
+                bottom: Cell::new(ptr::null()),
+                size: Cell::new(0),
+            }
+        }
+
+        /// The resumer is about to switch to the coroutine on `stack`.
+        #[inline(always)]
+        pub(crate) fn enter(&self, stack: &Stack) -> Switching<'_> {
+            let mut fake = ptr::null_mut();
+            let size = stack.top().addr() - stack.limit().addr();
+            // SAFETY: the bounds are those of the stack that the next switch goes to.
+            unsafe { __sanitizer_start_switch_fiber(&mut fake, stack.limit().cast(), size) };
+            Switching {
+                fake,
+                resumer: None,
+            }
+        }
+
+        /// The coroutine is about to switch to its resumer.
+        #[inline(always)]
+        pub(crate) fn leave(&self) -> Switching<'_> {
+            let mut fake = ptr::null_mut();
+            // SAFETY: the bounds were noted on arrival and are those of the resumer's stack.
+            unsafe {
+                __sanitizer_start_switch_fiber(&mut fake, self.bottom.get(), self.size.get());
+            }
+            Switching {
+                fake,
+                resumer: Some(self),
+            }
+        }
+
+        /// The same, never to come back: the fake stack is freed.
+        #[inline(always)]
+        pub(crate) fn leave_for_good(&self) {
+            // SAFETY: as in `leave`; a null place means that this stack is finished.
+            unsafe {
+                __sanitizer_start_switch_fiber(ptr::null_mut(), self.bottom.get(), self.size.get());
+            }
+        }
+
+        /// The coroutine runs for the first time.
+        #[inline(always)]
+        pub(crate) fn arrived(&self) {
+            Switching {
+                fake: ptr::null_mut(),
+                resumer: Some(self),
+            }
+            .back();
+        }
+
+        /// The frames on `stack` are gone.
+        pub(crate) fn forget(&self, stack: &Stack) {
+            let size = stack.top().addr() - stack.limit().addr();
+            // SAFETY: the region is the usable part of a mapped stack without live frames.
+            unsafe { __asan_unpoison_memory_region(stack.limit().cast(), size) };
+        }
+    }
+
+    impl Switching<'_> {
+        /// The switch has happened, and this side runs again.
+        #[inline(always)]
+        pub(crate) fn back(self) {
+            let (mut bottom, mut size) = (ptr::null(), 0);
+            // SAFETY: the fake stack is the one that was saved when this side left.
+            unsafe { __sanitizer_finish_switch_fiber(self.fake, &mut bottom, &mut size) };
+            if let Some(fiber) = self.resumer {
+                fiber.bottom.set(bottom);
+                fiber.size.set(size);
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "asan"))]
+mod imp {
+    use crate::stack::Stack;
+
+    pub(crate) struct Fiber;
+
+    #[must_use]
+    pub(crate) struct Switching;
+
+    impl Fiber {
+        pub(crate) fn new() -> Fiber {
+            Fiber
+        }
+
+        #[inline(always)]
+        pub(crate) fn enter(&self, _: &Stack) -> Switching {
+            Switching
+        }
+
+        #[inline(always)]
+        pub(crate) fn leave(&self) -> Switching {
+            Switching
+        }
+
+        #[inline(always)]
+        pub(crate) fn leave_for_good(&self) {}
+
+        #[inline(always)]
+        pub(crate) fn arrived(&self) {}
+
+        pub(crate) fn forget(&self, _: &Stack) {}
+    }
+
+    impl Switching {
+        #[inline(always)]
+        pub(crate) fn back(self) {}
+    }
+}
+
+pub(crate) use imp::Fiber;

@@ -1,0 +1,616 @@
+//! Coroutines: functions that stop in the middle and go on later, each on a stack of its own.
+//!
+//! A [`Coroutine`] is asymmetric: [`resume`](Coroutine::resume) runs it until it
+//! [`suspend`](Yielder::suspend)s or returns, on the calling thread. Typed values travel both ways. It
+//! needs no runtime; a goroutine is made of one.
+//!
+//! # How it is laid out
+//!
+//! ```text
+//!   high  +---------------------+
+//!         | label (stack.rs)    |  who runs here, for the overflow message
+//!         +---------------------+ <- Stack::top
+//!         | Link                |  contexts of both sides, status, the Stack itself
+//!         +---------------------+ <- what a Coroutine points to
+//!         | closure             |  if small; else a box
+//!         +---------------------+ <- first stack pointer
+//!         | enter               |  catches panics
+//!         |   closure's frames  |
+//!   low   |     suspend         |
+//! ```
+//!
+//! So a `Coroutine` is one word, and everything about it lies in the page that its frames touch anyway.
+//!
+//! Values travel through an [`Exchange`] on the resumer's frame: the resumer puts the input there and
+//! passes its address as the word of the switch; the coroutine replaces it by what it yields. The place
+//! belongs to the side that runs; the switch hands it over.
+
+mod annotate;
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr::{self, NonNull};
+use std::thread;
+
+use crate::arch::{self, Context};
+use crate::stack::{self, Describe, SignalWriter, Stack, StackSize};
+
+type Payload = Box<dyn Any + Send>;
+
+/// Closures up to this size live on the coroutine's own stack; larger ones are boxed, so that they do
+/// not eat the stack.
+const INLINE_CLOSURE: usize = 1024;
+
+/// What a [`Coroutine`] is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It has not started, or stopped in [`Yielder::suspend`]; it can be resumed.
+    Suspended,
+    /// Its code is being executed.
+    Running,
+    /// It is active but has resumed another coroutine, and waits for that one.
+    Normal,
+    /// It returned or panicked.
+    Dead,
+}
+
+/// Why [`Coroutine::resume`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<Yield, Out> {
+    /// It suspended itself with this value.
+    Yielded(Yield),
+    /// It returned this value and is dead.
+    Returned(Out),
+}
+
+/// The coroutine could not be resumed; the input is handed back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeError<In> {
+    /// It has returned or panicked.
+    Dead(In),
+    /// It is running: this is a resume from inside itself.
+    Running(In),
+}
+
+impl<In> fmt::Display for ResumeError<In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ResumeError::Dead(_) => "cannot resume a dead coroutine",
+            ResumeError::Running(_) => "cannot resume a coroutine from inside itself",
+        })
+    }
+}
+
+impl<In: fmt::Debug> std::error::Error for ResumeError<In> {}
+
+/// What lies at the top of a coroutine's stack.
+struct Link {
+    /// Where the coroutine stopped.
+    own: Context,
+    /// Where its resumer waits.
+    resumer: Context,
+    status: Cell<Status>,
+    /// The resumer's [`Exchange`], while the coroutine runs. Its types are known to `enter` and
+    /// `suspend`.
+    exchange: Cell<*mut ()>,
+    fiber: annotate::Fiber,
+    /// Drops a closure that never ran.
+    drop_closure: unsafe fn(NonNull<Link>),
+    stack: Stack,
+    name: Option<Box<str>>,
+}
+
+/// The one place through which values pass; on the frame of whoever resumes.
+enum Exchange<In, Yield, Out> {
+    /// To the coroutine: go on with this.
+    Input(In),
+    /// To the coroutine: unwind, your handle was dropped.
+    Unwind,
+    /// To the resumer.
+    Yielded(Yield),
+    /// To the resumer.
+    Returned(Out),
+    /// To the resumer: a panic left the coroutine.
+    Panicked(Payload),
+    /// Its value was taken.
+    Empty,
+}
+
+/// The payload that unwinds a dropped coroutine.
+struct Unwinding;
+
+/// A function with a stack of its own that can stop in the middle.
+///
+/// Dropping a suspended coroutine unwinds it: its destructors run. A panic inside goes on in whoever
+/// resumed it.
+///
+/// ```
+/// use fibra::coroutine::{Coroutine, Step};
+///
+/// let mut sum = Coroutine::new(|y, first: i32| {
+///     let mut total = first;
+///     while total < 10 {
+///         total += y.suspend(total);
+///     }
+///     "done"
+/// });
+/// assert_eq!(sum.resume(3), Step::Yielded(3));
+/// assert_eq!(sum.resume(4), Step::Yielded(7));
+/// assert_eq!(sum.resume(5), Step::Returned("done"));
+/// ```
+pub struct Coroutine<In, Yield, Out> {
+    link: NonNull<Link>,
+    /// Not `Send`: its frames may hold anything.
+    types: PhantomData<(*mut (), fn(In) -> (Yield, Out))>,
+}
+
+/// The coroutine's own end: it suspends.
+pub struct Yielder<In, Yield> {
+    link: NonNull<Link>,
+    /// [`suspend`] with the third type, which only `enter` knows.
+    suspend: unsafe fn(NonNull<Link>, Yield) -> In,
+}
+
+/// A coroutine as its own frames see it, without the types: for a runtime that suspends whatever runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Active(NonNull<Link>);
+
+/// Settings for a coroutine.
+#[derive(Debug, Default)]
+pub struct Builder {
+    name: Option<Box<str>>,
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// A name, shown when its stack overflows.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into_boxed_str());
+        self
+    }
+
+    /// Stack size in bytes, rounded up to a power of two; 256 KiB unless set.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Makes the coroutine; nothing of it runs yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a stack size that cannot be, and what the system says when no stack can be
+    /// had.
+    pub fn build<In, Yield, Out, F>(self, body: F) -> io::Result<Coroutine<In, Yield, Out>>
+    where
+        F: FnOnce(&Yielder<In, Yield>, In) -> Out + 'static,
+        In: 'static,
+        Yield: 'static,
+        Out: 'static,
+    {
+        let size = match self.stack_size {
+            None => StackSize::DEFAULT,
+            Some(bytes) => StackSize::new(bytes)?,
+        };
+        stack::ensure_alternate_stack();
+        let coroutine = Coroutine::on_stack(stack::acquire(size)?, body);
+        // SAFETY: the link was just written, and nothing else refers to it yet.
+        let link = unsafe { &mut *coroutine.link.as_ptr() };
+        link.name = self.name;
+        link.stack
+            .set_label(describe, coroutine.link.as_ptr().cast_const().cast());
+        Ok(coroutine)
+    }
+}
+
+/// The label of a coroutine's stack.
+///
+/// # Safety
+/// `subject` is the [`Link`] on the stack that carries the label.
+unsafe fn describe(subject: *const (), out: &mut SignalWriter) {
+    // SAFETY: by the contract above; the name is not changed after the label was set.
+    let name = unsafe { &(*subject.cast::<Link>()).name };
+    match name {
+        Some(name) => {
+            out.str("coroutine '");
+            out.str(name);
+            out.str("'");
+        }
+        None => out.str("a coroutine"),
+    }
+}
+
+impl Coroutine<(), (), ()> {
+    /// Settings first, then [`Builder::build`].
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl<In, Yield, Out> Coroutine<In, Yield, Out> {
+    /// A coroutine on a default stack of 256 KiB. Nothing of `body` runs before the first `resume`,
+    /// whose input is its second argument.
+    ///
+    /// # Panics
+    /// If no stack can be had; [`Builder::build`] returns that as an error.
+    pub fn new<F>(body: F) -> Self
+    where
+        F: FnOnce(&Yielder<In, Yield>, In) -> Out + 'static,
+        In: 'static,
+        Yield: 'static,
+        Out: 'static,
+    {
+        match Coroutine::builder().build(body) {
+            Ok(coroutine) => coroutine,
+            Err(error) => panic!("cannot make a coroutine: {error}"),
+        }
+    }
+
+    /// The same on a given stack, which it owns from now on.
+    pub(crate) fn on_stack<F>(stack: Stack, body: F) -> Self
+    where
+        F: FnOnce(&Yielder<In, Yield>, In) -> Out,
+    {
+        let top = stack.top();
+        let link = link_below(top);
+        let place = closure_below::<F>(link);
+        // SAFETY: the link and a closure of at most INLINE_CLOSURE bytes fit the smallest stack, which
+        // is writable, unused and now ours; both places are aligned by `below`.
+        unsafe {
+            if is_inline::<F>() {
+                place.cast::<F>().write(body);
+            } else {
+                place.cast::<Box<F>>().write(Box::new(body));
+            }
+            link.write(Link {
+                own: Context::new(
+                    below(place, 0, 16),
+                    enter::<In, Yield, Out, F>,
+                    link.expose_provenance(),
+                ),
+                resumer: Context::empty(),
+                status: Cell::new(Status::Suspended),
+                exchange: Cell::new(ptr::null_mut()),
+                fiber: annotate::Fiber::new(),
+                drop_closure: drop_closure::<F>,
+                stack,
+                name: None,
+            });
+            Coroutine {
+                link: NonNull::new_unchecked(link),
+                types: PhantomData,
+            }
+        }
+    }
+
+    fn link(&self) -> &Link {
+        // SAFETY: the link lives as long as the coroutine; its mutable parts are cells or contexts,
+        // which are reached through raw pointers.
+        unsafe { self.link.as_ref() }
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Status {
+        self.link().status.get()
+    }
+
+    /// Runs it until it suspends or returns.
+    ///
+    /// # Panics
+    /// When it is dead, and with its own panic when it panics.
+    #[inline]
+    pub fn resume(&mut self, input: In) -> Step<Yield, Out> {
+        match self.try_resume(input) {
+            Ok(step) => step,
+            Err(error) => refuse(&error),
+        }
+    }
+
+    /// Runs it until it suspends or returns, or says why it cannot.
+    ///
+    /// # Errors
+    /// [`ResumeError::Dead`] when it has returned or panicked.
+    ///
+    /// # Panics
+    /// With its own panic when it panics.
+    #[inline]
+    pub fn try_resume(&mut self, input: In) -> Result<Step<Yield, Out>, ResumeError<In>> {
+        match self.status() {
+            Status::Suspended => {}
+            Status::Running | Status::Normal => return Err(ResumeError::Running(input)),
+            Status::Dead => return Err(ResumeError::Dead(input)),
+        }
+        // SAFETY: it is suspended.
+        match unsafe { self.switch_to(Exchange::Input(input)) } {
+            Exchange::Yielded(value) => Ok(Step::Yielded(value)),
+            Exchange::Returned(value) => Ok(Step::Returned(value)),
+            Exchange::Panicked(payload) => panic::resume_unwind(payload),
+            _ => unreachable!("a coroutine came back without a value"),
+        }
+    }
+
+    /// # Safety
+    /// The status is `Suspended`.
+    #[inline(always)]
+    unsafe fn switch_to(&mut self, input: Exchange<In, Yield, Out>) -> Exchange<In, Yield, Out> {
+        let mut exchange = input;
+        let link = self.link.as_ptr();
+        // SAFETY: `own` was made by `Context::new` or filled when the coroutine suspended, and this is
+        // the only switch to it since, because the status was `Suspended` and is not until it stops
+        // again. The stack belongs to the coroutine, which is borrowed mutably and cannot be sent to
+        // another thread. `resumer` lives in the link and is switched to exactly once, when the
+        // coroutine stops.
+        unsafe {
+            (*link).status.set(Status::Running);
+            let switching = (*link).fiber.enter(&(*link).stack);
+            arch::switch(
+                &raw mut (*link).resumer,
+                &raw const (*link).own,
+                (&raw mut exchange).expose_provenance(),
+            );
+            switching.back();
+        }
+        exchange
+    }
+
+    /// Gives the stack back without running the destructors of the frames on it.
+    ///
+    /// # Safety
+    /// It is suspended, and its frames may be forgotten: they own nothing, and nothing points to them.
+    pub(crate) unsafe fn abandon(self) -> Stack {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the link is valid, and read once: `this` is not used again.
+        let link = unsafe { this.link.as_ptr().read() };
+        link.fiber.forget(&link.stack);
+        link.stack
+    }
+
+    pub(crate) fn stack_size(&self) -> StackSize {
+        self.link().stack.size()
+    }
+
+    pub(crate) fn as_active(&self) -> Active {
+        Active(self.link)
+    }
+}
+
+#[cold]
+fn refuse<In>(error: &ResumeError<In>) -> ! {
+    panic!("{error}")
+}
+
+/// The highest place for `size` bytes below `address`.
+fn below(address: *mut u8, size: usize, align: usize) -> *mut u8 {
+    address.map_addr(|a| (a - size) & !(align - 1))
+}
+
+fn link_below(top: *mut u8) -> *mut Link {
+    below(top, size_of::<Link>(), align_of::<Link>()).cast()
+}
+
+const fn is_inline<F>() -> bool {
+    size_of::<F>() <= INLINE_CLOSURE && align_of::<F>() <= 64
+}
+
+/// Where the closure, or the box with it, lies.
+fn closure_below<F>(link: *mut Link) -> *mut u8 {
+    if is_inline::<F>() {
+        below(link.cast(), size_of::<F>(), align_of::<F>())
+    } else {
+        below(link.cast(), size_of::<Box<F>>(), align_of::<Box<F>>())
+    }
+}
+
+/// # Safety
+/// `link` is that of a coroutine with a closure of type `F` that was neither run nor dropped.
+unsafe fn drop_closure<F>(link: NonNull<Link>) {
+    let place = closure_below::<F>(link.as_ptr());
+    // SAFETY: by the contract above; the place is where `on_stack` wrote it.
+    unsafe {
+        if is_inline::<F>() {
+            ptr::drop_in_place(place.cast::<F>());
+        } else {
+            ptr::drop_in_place(place.cast::<Box<F>>());
+        }
+    }
+}
+
+/// The first function on a coroutine's stack.
+///
+/// # Safety
+/// Called by the context root, with the address of an `Exchange<In, Yield, Out>` that holds the first
+/// input, and that of the `Link`, whose closure is of type `F`.
+unsafe extern "sysv64" fn enter<In, Yield, Out, F>(word: usize, argument: usize) -> !
+where
+    F: FnOnce(&Yielder<In, Yield>, In) -> Out,
+{
+    type At<In, Yield, Out> = *mut Exchange<In, Yield, Out>;
+    let link: *mut Link = ptr::with_exposed_provenance_mut(argument);
+    let exchange: At<In, Yield, Out> = ptr::with_exposed_provenance_mut(word);
+    // SAFETY: the exchange belongs to us until we switch back, and so does the closure. Both contexts
+    // lie in the link; the resumer's was filled by the switch that brought us here.
+    unsafe {
+        (*link).fiber.arrived();
+        let yielder = Yielder {
+            link: NonNull::new_unchecked(link),
+            suspend: suspend::<In, Yield, Out>,
+        };
+        (*link).exchange.set(exchange.cast());
+        let Exchange::Input(input) = exchange.replace(Exchange::Empty) else {
+            unreachable!("a coroutine was started without an input")
+        };
+        let place = closure_below::<F>(link);
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+            if is_inline::<F>() {
+                place.cast::<F>().read()(&yielder, input)
+            } else {
+                (*place.cast::<Box<F>>().read())(&yielder, input)
+            }
+        }));
+        let exchange: At<In, Yield, Out> = (*link).exchange.get().cast();
+        exchange.write(match outcome {
+            Ok(value) => Exchange::Returned(value),
+            Err(payload) => Exchange::Panicked(payload),
+        });
+        (*link).status.set(Status::Dead);
+        (*link).fiber.leave_for_good();
+        arch::switch(&raw mut (*link).own, &raw const (*link).resumer, 0);
+    }
+    unreachable!("a dead coroutine was resumed")
+}
+
+/// [`Yielder::suspend`] with all three types.
+///
+/// # Safety
+/// The three types are those of the coroutine that `link` belongs to, and the caller runs on it.
+#[inline(always)]
+unsafe fn suspend<In, Yield, Out>(link: NonNull<Link>, value: Yield) -> In {
+    let link = link.as_ptr();
+    // SAFETY: the coroutine runs, so the resumer's exchange is ours and the resumer waits in its
+    // context. We go on when somebody switches to `own` with the address of a new exchange.
+    unsafe {
+        let exchange: *mut Exchange<In, Yield, Out> = (*link).exchange.get().cast();
+        *exchange = Exchange::Yielded(value);
+        (*link).status.set(Status::Suspended);
+        let switching = (*link).fiber.leave();
+        let word = arch::switch(&raw mut (*link).own, &raw const (*link).resumer, 0);
+        switching.back();
+        let exchange: *mut Exchange<In, Yield, Out> = ptr::with_exposed_provenance_mut(word);
+        (*link).exchange.set(exchange.cast());
+        match exchange.replace(Exchange::Empty) {
+            Exchange::Input(input) => input,
+            _ => unwind(),
+        }
+    }
+}
+
+#[cold]
+fn unwind() -> ! {
+    panic::resume_unwind(Box::new(Unwinding))
+}
+
+impl<In, Yield> Yielder<In, Yield> {
+    /// Stops here and gives `value` to whoever resumed; goes on with the next input.
+    ///
+    /// When the coroutine is dropped while it is suspended, this unwinds.
+    #[inline]
+    pub fn suspend(&self, value: Yield) -> In {
+        // SAFETY: `enter` made this pointer for its own three types, and a yielder is only reachable
+        // from the coroutine's own frames, so the coroutine is running.
+        unsafe { (self.suspend)(self.link, value) }
+    }
+}
+
+impl<In, Yield> Yielder<In, Yield> {
+    pub(crate) fn as_active(&self) -> Active {
+        Active(self.link)
+    }
+}
+
+impl Active {
+    /// Suspends the coroutine that the caller runs on.
+    ///
+    /// # Safety
+    /// * The caller runs on this coroutine, or on coroutines resumed from it.
+    /// * Its types are `In`, `Yield` and `Out`.
+    #[inline(always)]
+    pub(crate) unsafe fn suspend<In, Yield, Out>(self, value: Yield) -> In {
+        // SAFETY: by the contract above.
+        unsafe { suspend::<In, Yield, Out>(self.0, value) }
+    }
+
+    /// Bytes of its stack below the caller's frame; 0 when the caller runs elsewhere.
+    ///
+    /// # Safety
+    /// The coroutine is alive.
+    pub(crate) unsafe fn remaining_stack(self) -> usize {
+        // SAFETY: by the contract above.
+        let stack = unsafe { &(*self.0.as_ptr()).stack };
+        let here = arch::stack_pointer();
+        if here > stack.top().addr() {
+            0
+        } else {
+            here.saturating_sub(stack.limit().addr())
+        }
+    }
+
+    /// Says who runs on its stack, for the overflow message.
+    ///
+    /// # Safety
+    /// The coroutine is alive; `subject` is what `describe` wants for as long as the label stands.
+    #[inline]
+    pub(crate) unsafe fn set_label(self, describe: Describe, subject: *const ()) {
+        // SAFETY: by the contract above.
+        unsafe { (*self.0.as_ptr()).stack.set_label(describe, subject) }
+    }
+}
+
+impl<In, Yield, Out> Drop for Coroutine<In, Yield, Out> {
+    fn drop(&mut self) {
+        let mut payload: Option<Payload> = None;
+        // SAFETY: `Context::new` leaves the resumer's context empty, and the first switch fills it, so
+        // this tells whether the closure was ever started.
+        let started = unsafe { (*self.link.as_ptr()).resumer.is_filled() };
+        if !started {
+            // SAFETY: it never ran and is dropped once.
+            unsafe { (self.link().drop_closure)(self.link) };
+            self.link().status.set(Status::Dead);
+        }
+        // A body that catches the unwinding and suspends again is unwound again.
+        while self.status() == Status::Suspended {
+            // SAFETY: it is suspended.
+            match unsafe { self.switch_to(Exchange::Unwind) } {
+                Exchange::Panicked(p) if !p.is::<Unwinding>() => payload = Some(p),
+                _ => {}
+            }
+        }
+        // SAFETY: the coroutine is dead, and the link is read once.
+        let link = unsafe { self.link.as_ptr().read() };
+        link.stack.set_label(describe_nobody, ptr::null());
+        link.fiber.forget(&link.stack);
+        stack::release(link.stack);
+        if let Some(payload) = payload
+            && !thread::panicking()
+        {
+            panic::resume_unwind(payload);
+        }
+    }
+}
+
+/// # Safety
+/// None: it ignores the subject.
+unsafe fn describe_nobody(_: *const (), out: &mut SignalWriter) {
+    out.str("a coroutine");
+}
+
+impl<Yield, Out> Iterator for Coroutine<(), Yield, Out> {
+    type Item = Yield;
+
+    fn next(&mut self) -> Option<Yield> {
+        match self.try_resume(()) {
+            Ok(Step::Yielded(value)) => Some(value),
+            Ok(Step::Returned(_)) | Err(_) => None,
+        }
+    }
+}
+
+impl<In, Yield, Out> fmt::Debug for Coroutine<In, Yield, Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coroutine")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<In, Yield> fmt::Debug for Yielder<In, Yield> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Yielder").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

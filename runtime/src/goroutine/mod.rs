@@ -1,0 +1,576 @@
+//! The goroutine: a header, a closure that later becomes a result, and, once started, a coroutine.
+//!
+//! # Who may touch what
+//!
+//! | state | the header's `coroutine`, `next`, the closure |
+//! |---|---|
+//! | fresh, in a queue | whoever takes it out of the queue |
+//! | running | the worker that runs it |
+//! | parked | nobody, until its parker is claimed; then whoever holds the [`Runnable`] |
+//! | ready, in a queue | whoever takes it out of the queue |
+//! | finished | the result: the [`JoinHandle`](crate::JoinHandle); without one, the worker that ran it |
+//!
+//! The atomics may be touched by anybody who holds a reference.
+//!
+//! # Memory
+//!
+//! Headers live in slots of [`SLOT`] bytes that are never unmapped (`pool.rs`), and a slot never
+//! becomes anything else than a header. A closure and a result that fit the rest of the slot live there,
+//! so that spawning calls no allocator; larger ones get a box.
+//!
+//! References are counted: one for the runtime until the goroutine has finished, one for each handle.
+//! [`GoroutineRef::try_acquire`] turns a bare slot address into a reference if there is a live goroutine
+//! in it; the monitor and the shutdown find goroutines that way.
+
+mod job;
+pub(crate) mod locals;
+pub(crate) mod pool;
+
+pub(crate) use job::{needed_stack, new};
+pub(crate) use pool::SLOT;
+
+use crate::coroutine::Coroutine;
+use crate::primitive::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::stack::{SignalWriter, StackSize};
+use crate::ticket::{Parker, Runnable, Ticket};
+use locals::Locals;
+use std::any::Any;
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+/// The payload of a goroutine that was cancelled: what unwinds it, and what a join gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled(pub(crate) ());
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cancelled")
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the goroutine was cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+/// Identifies a goroutine in this process; never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GoroutineId(NonZeroU64);
+
+impl GoroutineId {
+    /// The number that messages show.
+    pub fn as_u64(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for GoroutineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for GoroutineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GoroutineId({})", self.0)
+    }
+}
+
+/// Where a started goroutine may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Affinity {
+    /// On the worker that started it: safe for thread-bound values.
+    Worker,
+    /// Anywhere: the unsafe opt-in.
+    Any,
+}
+
+/// Why a goroutine is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WaitReason {
+    /// It is not.
+    None,
+    Park,
+    Sleep,
+    Join,
+    Scope,
+    Blocking,
+}
+
+impl WaitReason {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            WaitReason::None => "running",
+            WaitReason::Park => "park",
+            WaitReason::Sleep => "sleep",
+            WaitReason::Join => "join",
+            WaitReason::Scope => "scope",
+            WaitReason::Blocking => "blocking call",
+        }
+    }
+
+    fn of(value: u8) -> WaitReason {
+        use WaitReason::{Blocking, Join, None, Park, Scope, Sleep};
+        [None, Park, Sleep, Join, Scope, Blocking]
+            .into_iter()
+            .find(|reason| *reason as u8 == value)
+            .unwrap_or(None)
+    }
+}
+
+/// The coroutine that runs one goroutine after another on its stack (`sched/runner.rs`).
+pub(crate) type Runner = Coroutine<GoroutineRef, Suspend, Infallible>;
+
+/// Why a goroutine gave its worker back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspend {
+    /// Runnable; others first.
+    Yield,
+    /// Its parker is open.
+    Park,
+    /// Done; the runner is free for the next goroutine. The header may be gone already, so what the
+    /// worker needs of it comes along.
+    Finished(Affinity),
+}
+
+/// Who wants to know of a goroutine's end, beside its joiner: the scope that it borrows from.
+pub(crate) trait Observer: Send + Sync {
+    /// It has ended: nothing of it runs or will be dropped on its worker any more.
+    fn ended(&self);
+    /// It panicked, and nobody has joined it.
+    fn panicked(&self);
+}
+
+/// What only some goroutines have.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) stack_size: Option<StackSize>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Touched by the goroutine itself only.
+    pub(crate) locals: Locals,
+}
+
+/// What the closure and the result are, with their types forgotten.
+struct Vtable {
+    /// Runs the closure and keeps the result.
+    run: unsafe fn(NonNull<Header>),
+    /// Instead of running: drops the closure and keeps `payload` as the result.
+    refuse: unsafe fn(NonNull<Header>, Box<dyn Any + Send>),
+    /// Drops the result; the payload of a panic is returned.
+    drop_result: unsafe fn(NonNull<Header>) -> Option<Box<dyn Any + Send>>,
+    /// Moves the result to a place for a `Result<T, Box<dyn Any + Send>>`.
+    take_result: unsafe fn(NonNull<Header>, *mut ()),
+}
+
+/// See the head of this file. The parker comes first: its address is that of the header.
+#[repr(C)]
+pub(crate) struct Header {
+    parker: Parker,
+    affinity: Cell<Affinity>,
+    reason: AtomicU8,
+    /// Fresh, started or finished.
+    stage: AtomicU8,
+    /// How many `uncancellable` calls are active; running goroutine only.
+    uncancellable: Cell<u8>,
+    /// 0: the slot is free.
+    references: AtomicU32,
+    /// The next in whatever list it is in.
+    next: Cell<Option<GoroutineRef>>,
+    vtable: Cell<Option<&'static Vtable>>,
+    site: Cell<&'static Location<'static>>,
+    id: Cell<u64>,
+    /// What the scheduler knows as the home worker; this layer does not.
+    home: AtomicPtr<()>,
+    /// [`joiner`]: who waits for the end, or that there was one.
+    join: AtomicPtr<Parker>,
+    join_generation: AtomicU64,
+    coroutine: Cell<Option<Runner>>,
+    /// Null, or from a box.
+    extra: AtomicPtr<Extra>,
+}
+
+const FRESH: u8 = 0;
+const STARTED: u8 = 1;
+const FINISHED: u8 = 2;
+
+/// The values of `Header::join` that are not a waiting parker.
+mod joiner {
+    use super::{Parker, ptr};
+
+    /// Nobody waits yet; there is a handle.
+    pub(super) const NOBODY: *mut Parker = ptr::null_mut();
+    /// There is no handle any more.
+    pub(super) const DETACHED: *mut Parker = ptr::without_provenance_mut(1);
+    /// The result is there.
+    pub(super) const DONE: *mut Parker = ptr::without_provenance_mut(2);
+}
+
+/// A goroutine, by address. Copyable: whoever uses it knows by the table above that the goroutine is
+/// alive; [`acquire`](Self::acquire) and [`release`](Self::release) count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GoroutineRef(NonNull<Header>);
+
+// SAFETY: what a thread may touch through it is ruled by the state, see the head of this file.
+unsafe impl Send for GoroutineRef {}
+
+/// Whether a detached or joined goroutine must be cleaned up by its finisher.
+#[must_use]
+pub(crate) enum Completion {
+    /// Somebody holds the handle, and nobody waits.
+    Kept,
+    /// Nobody will look at the result.
+    Detached,
+    /// This park waits for it.
+    Joined(Ticket),
+}
+
+impl GoroutineRef {
+    fn header(&self) -> &Header {
+        // SAFETY: slots are never unmapped and always hold an initialised header.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The goroutine behind a runnable parker.
+    ///
+    /// # Safety
+    /// Its kind is `Goroutine`.
+    pub(crate) unsafe fn of_runnable(runnable: Runnable) -> GoroutineRef {
+        GoroutineRef(runnable.parker().cast())
+    }
+
+    /// For a place that needs a bare pointer.
+    pub(crate) fn as_ptr(self) -> *mut Header {
+        self.0.as_ptr()
+    }
+
+    /// The inverse of [`as_ptr`](Self::as_ptr).
+    pub(crate) fn from_ptr(header: *mut Header) -> Option<GoroutineRef> {
+        NonNull::new(header).map(GoroutineRef)
+    }
+
+    /// A reference to whatever goroutine lives in the slot, if any.
+    pub(crate) fn try_acquire(self) -> Option<GoroutineRef> {
+        let references = &self.header().references;
+        let mut count = references.load(Ordering::Relaxed);
+        while count != 0 {
+            // Acquire: pairs with the Release in `job::new`, which published the header.
+            match references.compare_exchange_weak(
+                count,
+                count + 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(self),
+                Err(now) => count = now,
+            }
+        }
+        None
+    }
+
+    /// One more reference; the caller holds one.
+    pub(crate) fn acquire(self) {
+        let before = self.header().references.fetch_add(1, Ordering::Relaxed);
+        debug_assert!(before > 0);
+        if before > u32::MAX / 2 {
+            // A leak in a loop; going on would free a header that is in use.
+            std::process::abort();
+        }
+    }
+
+    /// Gives one reference back; with the last the slot becomes free.
+    ///
+    /// # Safety
+    /// The caller holds a reference and does not use it again.
+    #[inline]
+    #[must_use = "a free slot goes back to the pool"]
+    pub(crate) unsafe fn release(self) -> Option<FreeSlot> {
+        let header = self.header();
+        if header.references.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return None;
+        }
+        let extra = header.extra.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !extra.is_null() {
+            // SAFETY: it came from a box, and with the last reference nobody else knows it.
+            drop(unsafe { Box::from_raw(extra) });
+        }
+        Some(FreeSlot(self))
+    }
+
+    pub(crate) fn parker(&self) -> &Parker {
+        &self.header().parker
+    }
+
+    pub(crate) fn id(self) -> GoroutineId {
+        let Some(id) = NonZeroU64::new(self.header().id.get()) else {
+            unreachable!("ids start at 1")
+        };
+        GoroutineId(id)
+    }
+
+    /// The name; the reference must be kept for as long as it is used.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.extra()?.name.as_deref()
+    }
+
+    pub(crate) fn stack_size(self) -> Option<StackSize> {
+        self.extra()?.stack_size
+    }
+
+    /// Who wants to know of its end; kept as [`name`](Self::name).
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.extra()?.observer.as_ref()
+    }
+
+    fn extra(&self) -> Option<&Extra> {
+        // SAFETY: null, or from a box that is freed with the last reference; the caller holds one.
+        unsafe { self.header().extra.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Its goroutine-local values. Running goroutine only.
+    pub(crate) fn locals(&self) -> Option<&Locals> {
+        Some(&self.extra()?.locals)
+    }
+
+    /// The same, made when there are none.
+    pub(crate) fn locals_or_new(&self) -> &Locals {
+        if self.extra().is_none() {
+            // Only the running goroutine installs it; Release: a handle may ask for the name meanwhile.
+            let extra = Box::into_raw(Box::default());
+            self.header().extra.store(extra, Ordering::Release);
+        }
+        match self.locals() {
+            Some(locals) => locals,
+            None => unreachable!("just installed"),
+        }
+    }
+
+    pub(crate) fn site(self) -> &'static Location<'static> {
+        self.header().site.get()
+    }
+
+    pub(crate) fn affinity(self) -> Affinity {
+        self.header().affinity.get()
+    }
+
+    pub(crate) fn home(self) -> *mut () {
+        self.header().home.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_home(self, home: *mut ()) {
+        self.header().home.store(home, Ordering::Relaxed);
+    }
+
+    pub(crate) fn reason(self) -> WaitReason {
+        WaitReason::of(self.header().reason.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_reason(self, reason: WaitReason) {
+        self.header().reason.store(reason as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_fresh(self) -> bool {
+        self.header().stage.load(Ordering::Relaxed) == FRESH
+    }
+
+    pub(crate) fn is_started(self) -> bool {
+        self.header().stage.load(Ordering::Relaxed) == STARTED
+    }
+
+    pub(crate) fn set_started(self) {
+        self.header().stage.store(STARTED, Ordering::Relaxed);
+    }
+
+    // What follows belongs to whoever the table at the head of this file names.
+
+    pub(crate) fn next(&self) -> &Cell<Option<GoroutineRef>> {
+        &self.header().next
+    }
+
+    pub(crate) fn coroutine(&self) -> &Cell<Option<Runner>> {
+        &self.header().coroutine
+    }
+
+    pub(crate) fn uncancellable(&self) -> &Cell<u8> {
+        &self.header().uncancellable
+    }
+
+    fn vtable(self) -> &'static Vtable {
+        match self.header().vtable.get() {
+            Some(vtable) => vtable,
+            None => unreachable!("a goroutine without a closure"),
+        }
+    }
+
+    /// Runs the closure to its end, on the current stack, and keeps the result.
+    ///
+    /// # Safety
+    /// It was fresh, and the caller took it out of its queue.
+    #[inline]
+    pub(crate) unsafe fn run(self) {
+        // SAFETY: the vtable belongs to this header; the closure is there, and run once.
+        unsafe { (self.vtable().run)(self.0) };
+    }
+
+    /// Ends it without running it; a join gives `payload`.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    pub(crate) unsafe fn refuse(self, payload: Box<dyn Any + Send>) {
+        // SAFETY: as in `run`.
+        unsafe { (self.vtable().refuse)(self.0, payload) };
+    }
+
+    /// Drops the result. The payload of a panic comes back, to be reported.
+    ///
+    /// # Safety
+    /// It has finished, the result was not taken, and nobody else looks at it.
+    pub(crate) unsafe fn drop_result(self) -> Option<Box<dyn Any + Send>> {
+        // SAFETY: by the contract above.
+        unsafe { (self.vtable().drop_result)(self.0) }
+    }
+
+    /// Moves the result out.
+    ///
+    /// # Safety
+    /// * It was spawned with a closure that returns a `T`.
+    /// * It has finished, the result was neither taken nor dropped, and nobody else looks at it.
+    pub(crate) unsafe fn take_result<T>(self) -> Result<T, Box<dyn Any + Send>> {
+        let mut result = MaybeUninit::<Result<T, Box<dyn Any + Send>>>::uninit();
+        // SAFETY: by the contract above; the place has the type that the function writes.
+        unsafe {
+            (self.vtable().take_result)(self.0, result.as_mut_ptr().cast());
+            result.assume_init()
+        }
+    }
+
+    /// The result is in place: tells whoever waits.
+    pub(crate) fn complete(self) -> Completion {
+        let header = self.header();
+        header.stage.store(FINISHED, Ordering::Relaxed);
+        // AcqRel: publishes the result; acquires the joiner's generation.
+        let before = header.join.swap(joiner::DONE, Ordering::AcqRel);
+        if before == joiner::NOBODY {
+            Completion::Kept
+        } else if before == joiner::DETACHED {
+            Completion::Detached
+        } else {
+            let generation = header.join_generation.load(Ordering::Relaxed);
+            // SAFETY: not one of the marks, so it is a parker.
+            let parker = unsafe { NonNull::new_unchecked(before) };
+            Completion::Joined(Ticket::from_parts(parker, generation))
+        }
+    }
+
+    /// Whether the result is there; acquires it.
+    pub(crate) fn is_done(self) -> bool {
+        self.header().join.load(Ordering::Acquire) == joiner::DONE
+    }
+
+    /// Registers the one who joins; false when the result is there already.
+    pub(crate) fn join_with(self, ticket: Ticket) -> bool {
+        let header = self.header();
+        header
+            .join_generation
+            .store(ticket.generation(), Ordering::Relaxed);
+        header
+            .join
+            .compare_exchange(
+                joiner::NOBODY,
+                ticket.parker().as_ptr(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .is_ok()
+    }
+
+    /// Takes the joiner back after a timeout; false when the result came meanwhile.
+    pub(crate) fn unjoin(self) -> bool {
+        let header = self.header();
+        let now = header.join.load(Ordering::Acquire);
+        now != joiner::DONE
+            && header
+                .join
+                .compare_exchange(now, joiner::NOBODY, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+    }
+
+    /// Whether nobody holds the handle.
+    pub(crate) fn is_detached(self) -> bool {
+        self.header().join.load(Ordering::Acquire) == joiner::DETACHED
+    }
+
+    /// The handle goes; false when the result is there and the caller must drop it.
+    pub(crate) fn detach(self) -> bool {
+        self.header()
+            .join
+            .compare_exchange(
+                joiner::NOBODY,
+                joiner::DETACHED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .is_ok()
+    }
+
+    /// The label of the stack it runs on.
+    ///
+    /// # Safety
+    /// `subject` is the header of a goroutine that is running.
+    pub(crate) unsafe fn describe(subject: *const (), out: &mut SignalWriter) {
+        let Some(goroutine) = GoroutineRef::from_ptr(subject.cast_mut().cast()) else {
+            out.str("a goroutine's stack");
+            return;
+        };
+        out.str("goroutine ");
+        out.number(goroutine.header().id.get());
+        if let Some(name) = goroutine.name() {
+            out.str(" '");
+            out.str(name);
+            out.str("'");
+        }
+        let site = goroutine.site();
+        out.str(" (spawned at ");
+        out.str(site.file());
+        out.str(":");
+        out.number(u64::from(site.line()));
+        out.str(":");
+        out.number(u64::from(site.column()));
+        out.str(")");
+    }
+}
+
+/// `goroutine 42 'parser' (spawned at src/x.rs:10:5)`
+impl fmt::Display for GoroutineRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "goroutine {}", self.id())?;
+        if let Some(name) = self.name() {
+            write!(f, " '{name}'")?;
+        }
+        write!(f, " (spawned at {})", self.site())
+    }
+}
+
+impl fmt::Debug for GoroutineRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GoroutineRef({:p})", self.0)
+    }
+}
+
+/// A slot without a goroutine.
+#[must_use = "it would be lost"]
+pub(crate) struct FreeSlot(GoroutineRef);
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,102 @@
+//! Goroutines for Rust: write plain blocking code, get the concurrency of an event loop.
+//!
+//! Fibra runs any number of goroutines on a few worker threads. A goroutine has a stack of its own, so any
+//! function can block in the middle, without `async` and without colouring what calls it. [`go!`] spawns
+//! one; when it blocks, its worker runs another one.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! #[fibra::main]
+//! fn main() {
+//!     let squares: Vec<_> = (0..1000u64)
+//!         .map(|i| {
+//!             fibra::go!(move || {
+//!                 fibra::sleep(Duration::from_millis(10)); // parks the goroutine, not the thread
+//!                 i * i
+//!             })
+//!         })
+//!         .collect();
+//!     let sum: u64 = squares.into_iter().map(|handle| handle.join().unwrap()).sum();
+//!     assert_eq!(sum, 332_833_500);
+//! }
+//! ```
+//!
+//! # Soundness
+//!
+//! A goroutine that has not started is a closure in a queue, and any worker may take it. Once started it
+//! stays on its worker thread for life. So safe code stays safe: thread-locals, `!Send` values across
+//! blocking calls, C libraries and `errno` behave as on a thread. Go's freedom to move running goroutines
+//! is there as an `unsafe` promise of the caller: [`Builder::migratable`] and
+//! [`RuntimeBuilder::migratable`].
+//!
+//! What that costs:
+//!
+//! * A goroutine that blocks its *thread* (a system call, a C library, `std::thread::sleep`, a lock of
+//!   `std::sync`) or never gives way keeps the others that started on its worker waiting. Use [`blocking()`]
+//!   for such calls and [`checkpoint`] in such loops. Everything else goes on: a monitor thread adds a
+//!   worker for each that is stuck.
+//! * A goroutine that blocks its thread on a `std::sync` lock held by a *parked* goroutine of the same worker
+//!   waits for ever. Do not hold such locks across anything that parks.
+//!
+//! While a goroutine unwinds from a panic, what it waits for in destructors blocks its thread, because std
+//! counts panics for each thread.
+//!
+//! # Limits
+//!
+//! Linux on x86-64 only. Stacks do not grow: 256 KiB of address space unless set otherwise, of which only
+//! touched pages cost memory. An overflow ends the process with a message that names the goroutine. C code
+//! without stack probes that jumps over the 16 KiB guard at once is not noticed.
+
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
+
+extern crate self as fibra;
+
+mod arch;
+mod blocking;
+mod builder;
+pub mod coroutine;
+mod goroutine;
+mod join;
+mod local;
+mod park;
+mod primitive;
+mod runtime;
+mod sched;
+mod scope;
+mod stack;
+mod ticket;
+mod time;
+mod timer;
+
+pub use blocking::blocking;
+pub use builder::{Builder, spawn};
+pub use goroutine::{Cancelled, GoroutineId};
+pub use join::{Goroutine, JoinHandle, current};
+pub use local::LocalKey;
+pub use park::{checkpoint, park, park_timeout, uncancellable, yield_now};
+pub use runtime::{LeftGoroutine, Metrics, Runtime, RuntimeBuilder, ShutdownReport, StackGuard};
+pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use time::sleep;
+
+pub use fibra_macros::{go, main, test};
+
+/// What the macros expand to.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::runtime::{Options, main, test};
+    use crate::{Builder, JoinHandle};
+
+    /// `go!` with options.
+    #[track_caller]
+    pub fn go<F, T>(builder: Builder, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match builder.spawn(f) {
+            Ok(handle) => handle,
+            Err(error) => crate::builder::fail(&error),
+        }
+    }
+}

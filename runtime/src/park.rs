@@ -1,0 +1,282 @@
+//! The narrow waist of blocking: suspend this goroutine or this thread, until somebody decides.
+//!
+//! Every blocking call is the same three steps.
+//!
+//! * Open: [`Parking::open`] gives a [`Ticket`], which the caller leaves where somebody will claim it.
+//! * Wait: [`Parking::wait`] comes back with the cause for which the park ended.
+//! * Clean up: the caller takes back what it left, and then looks at the cause.
+//!
+//! A plain thread waits in the same way, and so does a goroutine that is unwinding: std counts panics for
+//! each thread, so another goroutine that ran meanwhile would believe that it panics (invariant 9).
+
+use crate::goroutine::{Cancelled, GoroutineRef, Suspend, WaitReason};
+use crate::sched::{self, Station, current};
+use crate::ticket::thread::ThreadParker;
+use crate::ticket::{Cause, Listen, Request, Ticket};
+use std::panic;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// An open park of the caller.
+#[must_use]
+pub(crate) struct Parking {
+    ticket: Ticket,
+    owner: Owner,
+}
+
+#[derive(Clone, Copy)]
+enum Owner {
+    Goroutine(GoroutineRef),
+    Thread(&'static ThreadParker),
+}
+
+/// The caller, if it is a goroutine that may switch.
+fn switchable() -> Option<GoroutineRef> {
+    let goroutine = current::goroutine()?;
+    if thread::panicking() {
+        None
+    } else {
+        Some(goroutine)
+    }
+}
+
+impl Parking {
+    /// Begins a park. A cancelled goroutine ends it at once, unless cancellation is put off.
+    #[inline]
+    pub(crate) fn open() -> Parking {
+        Parking::open_listening(Listen::CANCEL)
+    }
+
+    /// One that only a claim or the deadline ends.
+    pub(crate) fn open_uncancellable() -> Parking {
+        Parking::open_listening(Listen::NONE)
+    }
+
+    fn open_listening(listen: Listen) -> Parking {
+        match switchable() {
+            Some(goroutine) => {
+                let listen = if goroutine.uncancellable().get() == 0 {
+                    listen
+                } else {
+                    listen.deaf()
+                };
+                let ticket = goroutine.parker().open(listen);
+                Parking {
+                    ticket,
+                    owner: Owner::Goroutine(goroutine),
+                }
+            }
+            None => {
+                let thread = current::thread_parker();
+                let ticket = thread.parker.open(listen.deaf());
+                Parking {
+                    ticket,
+                    owner: Owner::Thread(thread),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Waits until the park ends, or until the deadline. One in the past ends it at once, unless it has
+    /// ended otherwise before.
+    #[inline]
+    pub(crate) fn wait(self, reason: WaitReason, deadline: Option<Instant>) -> Cause {
+        match self.owner {
+            Owner::Goroutine(goroutine) => match deadline {
+                None => {
+                    suspend(goroutine, reason);
+                    ended(goroutine)
+                }
+                Some(deadline) => wait_until(goroutine, self.ticket, reason, deadline),
+            },
+            Owner::Thread(thread) => thread.block(deadline),
+        }
+    }
+}
+
+#[inline]
+fn suspend(goroutine: GoroutineRef, reason: WaitReason) {
+    let Some(worker) = current::worker() else {
+        unreachable!("a goroutine runs on a worker")
+    };
+    goroutine.set_reason(reason);
+    worker.suspend(Suspend::Park);
+}
+
+fn ended(goroutine: GoroutineRef) -> Cause {
+    match goroutine.parker().cause() {
+        Some(cause) => cause,
+        None => unreachable!("a goroutine goes on only when its park has ended"),
+    }
+}
+
+fn wait_until(
+    goroutine: GoroutineRef,
+    ticket: Ticket,
+    reason: WaitReason,
+    deadline: Instant,
+) -> Cause {
+    if deadline <= Instant::now() {
+        if goroutine.parker().requested(Request::Cancel) && goroutine.uncancellable().get() == 0 {
+            return goroutine.parker().expire_with(Cause::Cancelled);
+        }
+        return goroutine.parker().expire();
+    }
+    let Some(worker) = current::worker() else {
+        unreachable!("a goroutine runs on a worker")
+    };
+    let station: *const Station = worker.station();
+    let key = worker.station().insert_timer(deadline, ticket);
+    suspend(goroutine, reason);
+    let cause = ended(goroutine);
+    if cause != Cause::Timeout {
+        // SAFETY: a station lives as long as its runtime, which goes on as long as this goroutine.
+        unsafe { &*station }.cancel_timer(key);
+    }
+    cause
+}
+
+/// Unwinds the goroutine if that is why its park ended. To be called after the clean-up.
+#[inline]
+pub(crate) fn unwind_if_cancelled(cause: Cause) {
+    if cause == Cause::Cancelled {
+        unwind();
+    }
+}
+
+#[cold]
+fn unwind() -> ! {
+    // Not a panic to report: no hook runs.
+    panic::resume_unwind(Box::new(Cancelled(())))
+}
+
+/// Gives other goroutines of this worker a chance to run; on a plain thread, other threads.
+///
+/// A goroutine that was cancelled unwinds here.
+pub fn yield_now() {
+    let Some(goroutine) = switchable() else {
+        thread::yield_now();
+        return;
+    };
+    if let Some(worker) = current::worker() {
+        worker.suspend(Suspend::Yield);
+    }
+    if goroutine.parker().requested(Request::Cancel) && goroutine.uncancellable().get() == 0 {
+        unwind();
+    }
+}
+
+/// Yields if the goroutine's time slice of 10 ms is over; otherwise costs next to nothing. For long
+/// loops that never block: without it they keep their worker from everything else that started there.
+///
+/// A goroutine that was cancelled unwinds here when it yields. On a plain thread this does nothing.
+#[inline]
+pub fn checkpoint() {
+    if let Some(worker) = current::worker()
+        && worker.is_overdue()
+    {
+        yield_now();
+    }
+}
+
+/// Parks the calling goroutine, or blocks the calling plain thread, until its token is there, and takes
+/// it: [`Goroutine::unpark`](crate::Goroutine::unpark) leaves one for a goroutine. Like
+/// [`std::thread::park`], but it never returns without a token.
+///
+/// A plain thread has no handle by which anybody could unpark it: there this is
+/// [`std::thread::park`].
+///
+/// A goroutine that was cancelled unwinds here.
+pub fn park() {
+    park_until(None);
+}
+
+/// [`park`] that gives up after `limit`.
+pub fn park_timeout(limit: Duration) {
+    match Instant::now().checked_add(limit) {
+        Some(deadline) => park_until(Some(deadline)),
+        None => park_until(None),
+    }
+}
+
+fn park_until(deadline: Option<Instant>) {
+    let Some(goroutine) = current::goroutine() else {
+        match deadline {
+            None => thread::park(),
+            Some(deadline) => {
+                thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+            }
+        }
+        return;
+    };
+    if goroutine.parker().take(Request::Unpark) {
+        return;
+    }
+    if thread::panicking() {
+        // Tokens come to the goroutine's parker, and this park waits on the thread's. It is the rare park
+        // of a destructor during a panic, so it may poll.
+        while !goroutine.parker().take(Request::Unpark) {
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        return;
+    }
+    let cause = Parking::open_listening(Listen::CANCEL.and(Listen::UNPARK))
+        .wait(WaitReason::Park, deadline);
+    if cause == Cause::Notified {
+        goroutine.parker().take(Request::Unpark);
+    }
+    unwind_if_cancelled(cause);
+}
+
+/// Puts cancellation off while `f` runs: parks inside end only by what they wait for. Nests.
+///
+/// ```
+/// let worker = fibra::go!({
+///     fibra::uncancellable(|| fibra::sleep(std::time::Duration::from_millis(20)));
+///     fibra::sleep(std::time::Duration::from_secs(60)); // ends here
+/// });
+/// worker.cancel();
+/// assert!(worker.join().unwrap_err().is::<fibra::Cancelled>());
+/// ```
+pub fn uncancellable<T>(f: impl FnOnce() -> T) -> T {
+    struct Restore(GoroutineRef);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let depth = self.0.uncancellable();
+            depth.set(depth.get() - 1);
+        }
+    }
+    let Some(goroutine) = current::goroutine() else {
+        return f();
+    };
+    let depth = goroutine.uncancellable();
+    let Some(deeper) = depth.get().checked_add(1) else {
+        panic!("uncancellable is nested more than 255 times");
+    };
+    depth.set(deeper);
+    let _restore = Restore(goroutine);
+    f()
+}
+
+/// Ends the park of `ticket` with `cause`, and makes its owner runnable. False when it had ended.
+pub(crate) fn claim(ticket: Ticket, cause: Cause) -> bool {
+    sched::finish_claim(ticket.claim(cause))
+}
+
+/// Sends a request to a goroutine, and makes it runnable if that ends its park.
+pub(crate) fn request(goroutine: GoroutineRef, request: Request) {
+    sched::finish_claim(goroutine.parker().request(request));
+}
+
+/// The caller's worker, if a fresh goroutine may run on the caller's stack.
+pub(crate) fn may_run_in_place<'a>() -> Option<&'a sched::Worker> {
+    switchable()?;
+    current::worker()
+}

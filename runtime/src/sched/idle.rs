@@ -1,0 +1,146 @@
+//! Who sleeps, who searches, and why no goroutine is left waiting while a worker sleeps.
+//!
+//! A worker without work of its own first *searches* (looks into everybody's queues), then *sleeps* in
+//! its [`Event`](super::event::Event). At most half of the workers search at once: more of them would
+//! only fight for the same queues. A push wakes a sleeper only when nobody searches, because a searcher
+//! will find what was pushed; and the last searcher that finds something wakes the next sleeper, so
+//! that a burst of work wakes worker after worker without the pusher paying for it.
+//!
+//! # No wake-up is lost
+//!
+//! Claim: when a goroutine was pushed to a deque or to the injector, then some worker is going to take
+//! it, as long as any worker is not inside user code.
+//!
+//! * *Push*: the pusher makes the goroutine visible, passes a sequentially consistent fence, and reads
+//!   the counts.
+//! * *Sleep*: a worker enters the list of sleepers and gives up searching (one change of the counts),
+//!   passes a sequentially consistent fence, and looks into all queues once more.
+//! * *Order*: of any two such fences one is first. If the pusher's is first, the worker's look finds the
+//!   goroutine. If the worker's is first, the pusher sees the worker in the counts as a sleeper and no
+//!   longer as a searcher.
+//! * *Seen a searcher*: then that worker has not entered yet, its fence comes after the pusher's, and
+//!   its look finds the goroutine. This also covers a searcher that finds something else and so never
+//!   looks again: it then stops searching, and if it was the last one, it notifies in its turn.
+//! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
+//! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
+//!   and searches before it sleeps.
+//!
+//! A sleeper's inbox is not covered by this: whoever pushes there wakes that very worker through its
+//! event.
+
+use crate::primitive::Mutex;
+use crate::primitive::atomic::{AtomicU32, Ordering, fence};
+
+const SEARCHING: u32 = 1 << 16;
+const SLEEPING: u32 = 1;
+
+#[derive(Debug)]
+pub(crate) struct Idle {
+    /// Searching workers in the high half, sleeping ones in the low half.
+    counts: AtomicU32,
+    /// The sleepers, longest asleep first. Changed together with the counts.
+    sleepers: Mutex<Vec<u16>>,
+    most_searching: u32,
+}
+
+/// Evidence that its holder is counted as searching.
+#[derive(Debug)]
+#[must_use = "it stays counted as searching until it stops or sleeps"]
+pub(crate) struct Searching(());
+
+impl Idle {
+    pub(crate) fn new(workers: usize) -> Idle {
+        Idle {
+            counts: AtomicU32::new(0),
+            sleepers: Mutex::new(Vec::new()),
+            most_searching: (workers as u32).div_ceil(2),
+        }
+    }
+
+    /// Permission to search, unless enough others do.
+    pub(crate) fn try_search(&self) -> Option<Searching> {
+        if self.counts.load(Ordering::Relaxed) / SEARCHING >= self.most_searching {
+            return None;
+        }
+        // A few too many do no harm.
+        self.counts.fetch_add(SEARCHING, Ordering::SeqCst);
+        Some(Searching(()))
+    }
+
+    /// The search has found something. True: it was the last, and the caller must
+    /// [`notify`](Self::notify) for what else there may be.
+    pub(crate) fn stop_searching(&self, searching: Searching) -> bool {
+        let Searching(()) = searching;
+        self.counts.fetch_sub(SEARCHING, Ordering::SeqCst) / SEARCHING == 1
+    }
+
+    /// Something was pushed. The sleeper that is returned must be woken.
+    #[inline]
+    pub(crate) fn notify(&self) -> Option<usize> {
+        fence(Ordering::SeqCst);
+        let counts = self.counts.load(Ordering::Relaxed);
+        if counts >= SEARCHING || counts == 0 {
+            None
+        } else {
+            self.pick(|_| true, |_| {})
+        }
+    }
+
+    /// Whether a worker sleeps; may be outdated.
+    #[inline]
+    pub(crate) fn has_sleepers(&self) -> bool {
+        self.counts.load(Ordering::Relaxed) % SEARCHING != 0
+    }
+
+    /// Takes a sleeper that suits off the list, and does `with` to it before it can know.
+    #[cold]
+    pub(crate) fn pick(
+        &self,
+        suits: impl FnMut(usize) -> bool,
+        with: impl FnOnce(usize),
+    ) -> Option<usize> {
+        let mut suits = suits;
+        let mut sleepers = self.sleepers.lock();
+        // The one that fell asleep last has the warmest cache.
+        let position = sleepers.iter().rposition(|&id| suits(usize::from(id)))?;
+        let id = usize::from(sleepers.remove(position));
+        // It wakes as a searcher.
+        self.counts
+            .fetch_add(SEARCHING - SLEEPING, Ordering::SeqCst);
+        with(id);
+        Some(id)
+    }
+
+    /// Registers as a sleeper. The caller then looks into all queues once more.
+    pub(crate) fn enter(&self, id: usize, searching: Option<Searching>) {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.push(id as u16);
+        match searching {
+            Some(Searching(())) => self
+                .counts
+                .fetch_sub(SEARCHING - SLEEPING, Ordering::SeqCst),
+            None => self.counts.fetch_add(SLEEPING, Ordering::SeqCst),
+        };
+        drop(sleepers);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Is awake again. Somebody who picked it left it counted as searching.
+    pub(crate) fn leave(&self, id: usize) -> Option<Searching> {
+        let mut sleepers = self.sleepers.lock();
+        match sleepers
+            .iter()
+            .position(|&sleeper| usize::from(sleeper) == id)
+        {
+            Some(position) => {
+                sleepers.remove(position);
+                self.counts.fetch_sub(SLEEPING, Ordering::SeqCst);
+                None
+            }
+            None => Some(Searching(())),
+        }
+    }
+}
+
+#[cfg(loom)]
+mod tests;

@@ -1,0 +1,70 @@
+//! The shared queue: fresh goroutines from threads that are no workers, and from workers that must not
+//! keep theirs.
+//!
+//! A list under a lock, with its length beside it so that a worker that passes by reads one word. The
+//! length is written under the lock and read without: a reader may miss a push that is under way, and
+//! the pusher then finds that reader in the idle protocol (`idle.rs`), whose fence stands between the
+//! two.
+
+use super::list::{List, Node};
+use crate::primitive::Mutex;
+use crate::primitive::atomic::{AtomicUsize, Ordering};
+
+#[derive(Debug)]
+pub(crate) struct Injector<N: Node> {
+    length: AtomicUsize,
+    list: Mutex<List<N>>,
+}
+
+impl<N: Node> Injector<N> {
+    pub(crate) fn new() -> Injector<N> {
+        Injector {
+            length: AtomicUsize::new(0),
+            list: Mutex::new(List::new()),
+        }
+    }
+
+    /// The caller then wakes an idle worker.
+    pub(crate) fn push(&self, node: N) {
+        let mut list = self.list.lock();
+        list.push_back(node);
+        self.length
+            .store(self.length.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length.load(Ordering::Acquire) == 0
+    }
+
+    /// Takes the oldest; up to `more` of those behind it go to `rest`, in order.
+    #[inline]
+    pub(crate) fn pop(&self, more: usize, rest: impl FnMut(N)) -> Option<N> {
+        if self.is_empty() {
+            None
+        } else {
+            self.pop_locked(more, rest)
+        }
+    }
+
+    #[cold]
+    fn pop_locked(&self, more: usize, mut rest: impl FnMut(N)) -> Option<N> {
+        let mut list = self.list.lock();
+        let first = list.pop_front()?;
+        let mut taken = 1;
+        while taken <= more
+            && let Some(node) = list.pop_front()
+        {
+            rest(node);
+            taken += 1;
+        }
+        self.length.store(
+            self.length.load(Ordering::Relaxed) - taken,
+            Ordering::Release,
+        );
+        Some(first)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! The scheduler: who runs next, on which thread.
+//!
+//! * `worker`: the loop of one worker thread, and what only that thread touches;
+//! * `station`: what the others see of a worker;
+//! * `inbox`, `injector`, `list`: queues; the deques come from crossbeam;
+//! * `idle`, `event`: searching, sleeping and waking;
+//! * `census`: counts, and the gate that shutdown closes;
+//! * `monitor`: the thread that watches the workers;
+//! * `blocking`: threads for calls that block;
+//! * `spawn`, `runner`: the beginning and the end of a goroutine;
+//! * `default`: the runtime of those who have none;
+//! * `current`: what belongs to the calling thread.
+
+pub(crate) mod blocking;
+mod census;
+pub(crate) mod current;
+pub(crate) mod default;
+mod event;
+mod idle;
+mod inbox;
+mod injector;
+mod list;
+mod monitor;
+mod runner;
+mod spawn;
+mod station;
+mod worker;
+
+pub(crate) use default::MOST_WORKERS;
+pub(crate) use runner::report_panic;
+pub(crate) use spawn::{Settings, spawn};
+pub(crate) use station::Station;
+pub(crate) use worker::Worker;
+
+use crate::goroutine::{Affinity, GoroutineRef};
+use crate::primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::primitive::{Condvar, Mutex};
+use crate::stack::StackSize;
+use crate::ticket::thread;
+use crate::ticket::{Claim, Kind, Runnable};
+use census::{Census, Gate};
+use crossbeam_utils::CachePadded;
+use idle::Idle;
+use injector::Injector;
+use list::{List, Node};
+use monitor::Monitor;
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+impl Node for GoroutineRef {
+    fn next(&self) -> &Cell<Option<Self>> {
+        GoroutineRef::next(self)
+    }
+
+    fn into_raw(self) -> *mut () {
+        self.as_ptr().cast()
+    }
+
+    fn from_raw(raw: *mut ()) -> Option<Self> {
+        GoroutineRef::from_ptr(raw.cast())
+    }
+}
+
+/// What a runtime was built with.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) workers: usize,
+    /// How many workers may be added for stuck ones.
+    pub(crate) spares: usize,
+    pub(crate) stack_size: StackSize,
+    pub(crate) thread_name: String,
+    pub(crate) affinity: Affinity,
+    pub(crate) report_stalls: bool,
+}
+
+/// One runtime, as its threads share it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    /// The workers of the configuration, then the spare ones.
+    stations: Box<[CachePadded<Station>]>,
+    /// Stations below this have had a worker.
+    used: AtomicUsize,
+    injector: Injector<GoroutineRef>,
+    idle: Idle,
+    gate: Gate,
+    /// Fresh goroutines for which there was no stack. The monitor tries again.
+    postponed: Mutex<List<GoroutineRef>>,
+    out_of_stacks: AtomicBool,
+    monitor: Monitor,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// How many of them have not ended.
+    running: Mutex<usize>,
+    thread_ended: Condvar,
+    steals: AtomicU64,
+}
+
+/// Why a goroutine cannot be spawned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    ShuttingDown,
+    OutOfStacks,
+}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> io::Error {
+        match refusal {
+            Refusal::ShuttingDown => io::Error::other("the runtime is shutting down"),
+            Refusal::OutOfStacks => io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                "no memory for more stacks: goroutines that were spawned earlier still wait for one",
+            ),
+        }
+    }
+}
+
+/// A moment's counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) spawned: u64,
+    pub(crate) finished: u64,
+    pub(crate) steals: u64,
+    pub(crate) workers: usize,
+}
+
+impl Shared {
+    /// Starts the workers and the monitor.
+    pub(crate) fn start(config: Config) -> io::Result<Arc<Shared>> {
+        let all = config.workers + config.spares;
+        let shared = Arc::new_cyclic(|weak| Shared {
+            stations: (0..all)
+                .map(|index| CachePadded::new(Station::new(weak.clone(), index)))
+                .collect(),
+            used: AtomicUsize::new(0),
+            injector: Injector::new(),
+            idle: Idle::new(config.workers),
+            gate: Gate::new(),
+            postponed: Mutex::new(List::new()),
+            out_of_stacks: AtomicBool::new(false),
+            monitor: Monitor::new(),
+            threads: Mutex::new(Vec::new()),
+            running: Mutex::new(0),
+            thread_ended: Condvar::new(),
+            steals: AtomicU64::new(0),
+            config,
+        });
+        for index in 0..shared.config.workers {
+            if let Err(error) = shared.start_worker(index) {
+                shared.close();
+                return Err(error);
+            }
+        }
+        if let Err(error) = monitor::start(&shared) {
+            shared.close();
+            return Err(error);
+        }
+        Ok(shared)
+    }
+
+    /// Starts a thread for a station that has none.
+    fn start_worker(self: &Arc<Shared>, index: usize) -> io::Result<()> {
+        let Some(seat) = self.stations[index].take_seat() else {
+            return Err(io::Error::other("the worker is running already"));
+        };
+        let name = format!("{}-{index}", self.config.thread_name);
+        // If there is no thread, the seat is lost with the closure, and the station stays empty.
+        self.start_thread(name, move |shared| Worker::main(shared, index, seat))?;
+        self.used.fetch_max(index + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Starts a thread that shutdown waits for.
+    fn start_thread(
+        self: &Arc<Self>,
+        name: String,
+        main: impl FnOnce(Arc<Shared>) + Send + 'static,
+    ) -> io::Result<()> {
+        struct Ended(Arc<Shared>);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                *self.0.running.lock() -= 1;
+                self.0.thread_ended.notify_all();
+            }
+        }
+        *self.running.lock() += 1;
+        // Dropped with the closure if there is no thread.
+        let ended = Ended(self.clone());
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let ended = ended;
+            main(ended.0.clone());
+        })?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// The stations that have had a worker.
+    fn stations(&self) -> &[CachePadded<Station>] {
+        &self.stations[..self.used.load(Ordering::Relaxed)]
+    }
+
+    /// A sleeping worker, if one is needed, wakes up for what was just pushed.
+    #[inline]
+    fn notify(&self) {
+        if let Some(index) = self.idle.notify() {
+            self.stations[index].event.wake();
+        }
+    }
+
+    /// A fresh goroutine from a thread that is no worker of this runtime.
+    pub(crate) fn inject(&self, goroutine: GoroutineRef) -> Result<(), Refusal> {
+        self.check_stacks()?;
+        self.gate
+            .enter()
+            .map_err(|census::Closed| Refusal::ShuttingDown)?;
+        self.injector.push(goroutine);
+        self.notify();
+        Ok(())
+    }
+
+    #[inline]
+    fn check_stacks(&self) -> Result<(), Refusal> {
+        if self.out_of_stacks.load(Ordering::Relaxed) {
+            Err(Refusal::OutOfStacks)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A resident of `station` is runnable again; the caller is another thread.
+    fn hand_over(&self, station: &Station, goroutine: GoroutineRef) {
+        station.inbox.push(goroutine);
+        station.event.wake();
+    }
+
+    /// There is no stack for it now.
+    fn postpone(&self, goroutine: GoroutineRef) {
+        self.out_of_stacks.store(true, Ordering::Relaxed);
+        self.postponed.lock().push_back(goroutine);
+        self.monitor.wake();
+    }
+
+    /// Tries again with those that were postponed.
+    fn retry_postponed(&self) {
+        let waiting = std::mem::replace(&mut *self.postponed.lock(), List::new());
+        self.out_of_stacks.store(false, Ordering::Relaxed);
+        let mut waiting = waiting;
+        while let Some(goroutine) = waiting.pop_front() {
+            self.injector.push(goroutine);
+            self.notify();
+        }
+    }
+
+    fn census(&self) -> Census {
+        Census::take(
+            &self.gate,
+            self.stations.iter().map(|station| &station.tally),
+        )
+    }
+
+    pub(crate) fn live(&self) -> u64 {
+        self.census().live()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let Census { spawned, finished } = self.census();
+        let workers = self
+            .stations()
+            .iter()
+            .filter(|station| station.is_active())
+            .count();
+        Counts {
+            spawned,
+            finished,
+            steals: self.steals.load(Ordering::Relaxed),
+            workers,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.gate.is_closed()
+    }
+
+    /// Asks every goroutine to stop, and the threads to end when all have. Does not wait.
+    pub(crate) fn close(&self) {
+        if self.gate.close() {
+            self.wake_all();
+        }
+    }
+
+    fn wake_all(&self) {
+        for station in self.stations() {
+            station.event.wake();
+        }
+        self.monitor.wake();
+    }
+
+    /// Waits until all threads have ended, or nearly; false when the deadline came first.
+    pub(crate) fn wait_for_end(&self, deadline: Option<Instant>) -> bool {
+        let mut running = self.running.lock();
+        while *running != 0 {
+            running = match deadline {
+                None => self.thread_ended.wait(running),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    self.thread_ended.wait_timeout(running, left)
+                }
+            };
+        }
+        true
+    }
+
+    /// The threads, for whoever waits until they have ended.
+    pub(crate) fn take_threads(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut *self.threads.lock())
+    }
+
+    /// Whether the home of `goroutine` is a worker of this runtime.
+    pub(crate) fn is_home_of(&self, goroutine: GoroutineRef) -> bool {
+        let home = goroutine.home().cast_const().cast::<CachePadded<Station>>();
+        self.stations.as_ptr_range().contains(&home)
+    }
+}
+
+/// Makes a goroutine or thread go on whose park has ended.
+pub(crate) fn ready(runnable: Runnable) {
+    if runnable.kind() == Kind::Thread {
+        // SAFETY: just checked.
+        unsafe { thread::wake(runnable) };
+        return;
+    }
+    // SAFETY: the other kind.
+    let goroutine = unsafe { GoroutineRef::of_runnable(runnable) };
+    // SAFETY: a parked goroutine's home is the station where it parked, and its runtime goes on for as
+    // long as it has a live goroutine. Once it is pushed that may be over, so `home` is used after the
+    // push only by the runtime's own workers and with a counted reference.
+    let home = unsafe { &*goroutine.home().cast_const().cast::<Station>() };
+    match current::worker() {
+        Some(worker) if home.belongs_to(worker.shared()) => worker.ready(home, goroutine),
+        _ => home.ready_from_outside(goroutine),
+    }
+}
+
+/// Makes the owner runnable if this claim won and it is parked.
+#[inline]
+pub(crate) fn finish_claim(claim: Claim) -> bool {
+    match claim {
+        Claim::Lost => false,
+        Claim::Early => true,
+        Claim::Won(runnable) => {
+            ready(runnable);
+            true
+        }
+    }
+}

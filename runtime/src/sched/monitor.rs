@@ -1,0 +1,256 @@
+//! The thread that watches the workers.
+//!
+//! It looks every [`TICK`] while anything runs, and sleeps without a timeout while nothing does. A worker
+//! that is still in the same goroutine as at the last look is *stuck*: in a loop, or in a call that
+//! blocks the thread. The monitor then
+//!
+//! * marks it overdue, so that the goroutine yields at its next `checkpoint`;
+//! * starts a spare worker, or brings one back, when work waits and fewer workers make progress than the
+//!   runtime was built with;
+//! * reports it, once for each spawn site, when the runtime was built to.
+//!
+//! When a stuck worker goes on, there is one worker too many. The newest spare becomes *surplus*: it takes
+//! no fresh goroutines and ends with its last resident.
+//!
+//! It also gives the memory of stacks back that have not been used for a while, and tries again with
+//! goroutines for which there was no stack.
+
+use super::Shared;
+use super::event::Event;
+use super::station::Station;
+use crate::goroutine::GoroutineRef;
+use crate::primitive::atomic::Ordering;
+use crate::stack;
+use std::collections::HashSet;
+use std::io;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A time slice, and how often the monitor looks.
+const TICK: Duration = Duration::from_millis(10);
+/// A stack that nobody used for so long gives its memory back.
+const STACK_REST: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Monitor {
+    event: Event,
+}
+
+impl Monitor {
+    pub(super) fn new() -> Monitor {
+        Monitor {
+            event: Event::new(),
+        }
+    }
+
+    /// There is something to watch. Cheap when the monitor is awake.
+    pub(super) fn wake(&self) {
+        self.event.wake();
+    }
+}
+
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
+    let watch = Watch {
+        shared: shared.clone(),
+        seen: Vec::new(),
+        reported: HashSet::new(),
+        cap_reported: false,
+        trimmed: Instant::now(),
+        warm: true,
+    };
+    let name = format!("{}-monitor", shared.config.thread_name);
+    shared.start_thread(name, move |_| watch.run())
+}
+
+/// What the monitor remembers.
+struct Watch {
+    shared: Arc<Shared>,
+    /// For each station the epoch at the last look, and since when it has been the same.
+    seen: Vec<(u64, Instant)>,
+    reported: HashSet<&'static Location<'static>>,
+    cap_reported: bool,
+    trimmed: Instant,
+    /// Pooled stacks may still hold memory.
+    warm: bool,
+}
+
+impl Watch {
+    fn run(mut self) {
+        loop {
+            if self.shared.is_closed() && self.shared.live() == 0 {
+                return;
+            }
+            let busy = self.look();
+            self.trim(busy);
+            self.rest(busy);
+        }
+    }
+
+    /// Sleeps for a tick, or until a worker wakes up.
+    fn rest(&self, busy: bool) {
+        let event = &self.shared.monitor.event;
+        event.prepare();
+        // A worker is awake from before it wakes us until it prepares to sleep.
+        let anything = busy || self.anyone_awake();
+        if anything || self.warm {
+            let pause = if anything { TICK } else { STACK_REST };
+            event.wait(Some(Instant::now() + pause));
+        } else if self.shared.is_closed() {
+            event.finish();
+        } else {
+            event.wait(None);
+        }
+    }
+
+    fn anyone_awake(&self) -> bool {
+        self.shared
+            .stations()
+            .iter()
+            .any(|station| station.is_active() && !station.event.is_asleep())
+    }
+
+    fn trim(&mut self, busy: bool) {
+        self.warm |= busy;
+        if self.warm && self.trimmed.elapsed() >= STACK_REST {
+            self.warm = stack::trim(STACK_REST);
+            self.trimmed = Instant::now();
+        }
+    }
+
+    /// One look at everything; whether anything runs or waits to run.
+    fn look(&mut self) -> bool {
+        let shared = self.shared.clone();
+        let now = Instant::now();
+        let mut running = 0;
+        let mut stuck = 0;
+        let mut regular = 0;
+        for station in shared.stations() {
+            if self.seen.len() <= station.index {
+                self.seen.resize(station.index + 1, (0, now));
+            }
+            let active = station.is_active();
+            regular += usize::from(active && !station.is_surplus());
+            let epoch = station.epoch.load(Ordering::Acquire);
+            let current = GoroutineRef::from_ptr(station.running.load(Ordering::Acquire));
+            let seen = &mut self.seen[station.index];
+            let (Some(current), true) = (current, active) else {
+                *seen = (epoch, now);
+                continue;
+            };
+            running += 1;
+            if seen.0 != epoch {
+                *seen = (epoch, now);
+                continue;
+            }
+            let since = now.duration_since(seen.1);
+            if since < TICK {
+                continue;
+            }
+            stuck += usize::from(!station.is_surplus());
+            station.overdue.store(true, Ordering::Relaxed);
+            if shared.config.report_stalls {
+                self.report(station, epoch, current, since);
+            }
+        }
+        let postponed = !shared.postponed.lock().is_empty();
+        if postponed {
+            shared.retry_postponed();
+        }
+        self.adjust(regular, stuck);
+        running > 0 || postponed
+    }
+
+    /// As many workers that make progress as the runtime was built with.
+    fn adjust(&mut self, regular: usize, stuck: usize) {
+        let shared = self.shared.clone();
+        let progress = regular - stuck;
+        let wanted = shared.config.workers;
+        if progress < wanted {
+            let waiting = !shared.injector.is_empty()
+                || shared
+                    .stations()
+                    .iter()
+                    .any(|station| station.has_spare_work());
+            if waiting && !shared.idle.has_sleepers() {
+                for _ in progress..wanted {
+                    self.add_worker();
+                }
+            }
+        } else {
+            for _ in wanted..progress {
+                self.remove_worker();
+            }
+        }
+    }
+
+    fn add_worker(&mut self) {
+        let shared = &self.shared;
+        let back = shared
+            .stations()
+            .iter()
+            .find(|s| s.is_active() && s.is_surplus());
+        if let Some(station) = back {
+            station.surplus.store(false, Ordering::Relaxed);
+            station.event.wake();
+            return;
+        }
+        let vacant = shared.stations.iter().find(|station| !station.is_active());
+        let started = match vacant {
+            Some(station) => shared
+                .start_worker(station.index)
+                .map_err(|error| error.to_string()),
+            None => Err(format!(
+                "the limit of {} spare workers is reached",
+                shared.config.spares
+            )),
+        };
+        if let Err(reason) = started
+            && !self.cap_reported
+        {
+            self.cap_reported = true;
+            eprintln!("fibra: all workers are stuck, and there cannot be more of them: {reason}");
+        }
+    }
+
+    /// The newest spare that makes progress goes first.
+    fn remove_worker(&self) {
+        let now = Instant::now();
+        let spare = self.shared.stations().iter().rev().find(|station| {
+            let progresses = self
+                .seen
+                .get(station.index)
+                .is_none_or(|(_, since)| now.duration_since(*since) < TICK);
+            station.index >= self.shared.config.workers
+                && station.is_active()
+                && !station.is_surplus()
+                && progresses
+        });
+        if let Some(station) = spare {
+            station.surplus.store(true, Ordering::Relaxed);
+            station.event.wake();
+        }
+    }
+
+    fn report(&mut self, station: &Station, epoch: u64, goroutine: GoroutineRef, since: Duration) {
+        // It may have finished meanwhile, and another one live in its slot: a reference makes sure that
+        // it stays, and the epoch that it is the one that was seen.
+        let Some(goroutine) = goroutine.try_acquire() else {
+            return;
+        };
+        if station.epoch.load(Ordering::Acquire) == epoch && self.reported.insert(goroutine.site())
+        {
+            let residents = station.residents.load(Ordering::Relaxed).saturating_sub(1);
+            eprintln!(
+                "fibra: {goroutine} has kept its worker for {} ms without parking; {residents} \
+                 goroutines that started there wait behind it. Put blocking calls into \
+                 fibra::blocking, and fibra::checkpoint() into long loops",
+                since.as_millis()
+            );
+        }
+        // SAFETY: the reference just acquired.
+        if let Some(slot) = unsafe { goroutine.release() } {
+            crate::goroutine::pool::give(slot);
+        }
+    }
+}

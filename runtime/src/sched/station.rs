@@ -1,0 +1,174 @@
+//! What other threads see of a worker, and where they leave things for it.
+
+use super::Shared;
+use super::census::Tally;
+use super::event::Event;
+use super::inbox::Inbox;
+use crate::goroutine::{Affinity, GoroutineRef, Header};
+use crate::primitive::Mutex;
+use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::ticket::Ticket;
+use crate::timer::{Key, Timers};
+use crossbeam_deque::{Steal, Stealer, Worker as Deque};
+use std::ptr;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// The owner's ends of a station's queues: whoever holds them is its worker.
+#[derive(Debug)]
+pub(super) struct Seat {
+    /// Fresh goroutines, newest first.
+    pub(super) fresh: Deque<GoroutineRef>,
+    /// Ready migratable goroutines, oldest first.
+    pub(super) ready: Deque<GoroutineRef>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Station {
+    runtime: Weak<Shared>,
+    pub(super) index: usize,
+    fresh: Stealer<GoroutineRef>,
+    ready: Stealer<GoroutineRef>,
+    /// Residents that other threads made ready, and fresh goroutines that were placed here.
+    pub(super) inbox: Inbox<GoroutineRef>,
+    pub(super) event: Event,
+    /// Deadlines of goroutines that parked here. Under a lock because a migratable one may go on, and
+    /// cancel its deadline, elsewhere.
+    pub(super) timers: Mutex<Timers>,
+    pub(super) tally: Tally,
+    /// Started, unfinished goroutines that stay here.
+    pub(super) residents: AtomicU32,
+    /// What runs, for the monitor; null between goroutines.
+    pub(super) running: AtomicPtr<Header>,
+    /// Counts the times that a goroutine was resumed.
+    pub(super) epoch: AtomicU64,
+    /// What runs has had its time slice: it yields at its next checkpoint.
+    pub(super) overdue: AtomicBool,
+    /// Enough other workers make progress: it takes no fresh goroutines, and ends with its last resident.
+    pub(super) surplus: AtomicBool,
+    /// There when the station has no worker.
+    seat: Mutex<Option<Seat>>,
+    active: AtomicBool,
+}
+
+impl Station {
+    pub(super) fn new(runtime: Weak<Shared>, index: usize) -> Station {
+        let seat = Seat {
+            fresh: Deque::new_lifo(),
+            ready: Deque::new_fifo(),
+        };
+        Station {
+            runtime,
+            index,
+            fresh: seat.fresh.stealer(),
+            ready: seat.ready.stealer(),
+            inbox: Inbox::new(),
+            event: Event::new(),
+            timers: Mutex::new(Timers::default()),
+            tally: Tally::new(),
+            residents: AtomicU32::new(0),
+            running: AtomicPtr::new(ptr::null_mut()),
+            epoch: AtomicU64::new(0),
+            overdue: AtomicBool::new(false),
+            surplus: AtomicBool::new(false),
+            seat: Mutex::new(Some(seat)),
+            active: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn take_seat(&self) -> Option<Seat> {
+        let seat = self.seat.lock().take();
+        if seat.is_some() {
+            self.surplus.store(false, Ordering::Relaxed);
+            self.active.store(true, Ordering::Relaxed);
+        }
+        seat
+    }
+
+    pub(super) fn give_seat_back(&self, seat: Seat) {
+        let mut place = self.seat.lock();
+        self.active.store(false, Ordering::Relaxed);
+        *place = Some(seat);
+    }
+
+    /// The worker wants to end although the runtime goes on. `may` looks whether it still does, under
+    /// the lock that [`is_deserted`](Self::is_deserted) takes: either that one sees the station deserted
+    /// and everything that parked here, or it was called before, and `may` sees the shutdown.
+    pub(super) fn desert(&self, may: impl FnOnce() -> bool) -> bool {
+        let _seat = self.seat.lock();
+        let may = may();
+        if may {
+            self.active.store(false, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// Whether it has had a worker that has ended.
+    pub(super) fn is_deserted(&self) -> bool {
+        let _seat = self.seat.lock();
+        !self.is_active()
+    }
+
+    /// Whether it has a worker.
+    pub(super) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_surplus(&self) -> bool {
+        self.surplus.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is something to steal.
+    pub(super) fn has_spare_work(&self) -> bool {
+        !self.fresh.is_empty() || !self.ready.is_empty()
+    }
+
+    /// Takes the oldest for a worker that has none, and some of the next ones for its `seat`.
+    pub(super) fn steal(&self, seat: &Seat) -> Option<GoroutineRef> {
+        until_settled(|| self.ready.steal_batch_and_pop(&seat.ready))
+            .or_else(|| until_settled(|| self.fresh.steal_batch_and_pop(&seat.fresh)))
+    }
+
+    /// The oldest fresh goroutine, for the owner.
+    pub(super) fn oldest_fresh(&self) -> Option<GoroutineRef> {
+        until_settled(|| self.fresh.steal())
+    }
+
+    pub(crate) fn insert_timer(&self, deadline: Instant, ticket: Ticket) -> Key {
+        self.timers.lock().insert(deadline, ticket)
+    }
+
+    pub(crate) fn cancel_timer(&self, key: Key) {
+        self.timers.lock().cancel(key);
+    }
+
+    pub(super) fn belongs_to(&self, shared: &Arc<Shared>) -> bool {
+        ptr::eq(self.runtime.as_ptr(), Arc::as_ptr(shared))
+    }
+
+    /// Makes a parked goroutine of this station runnable; the caller is no worker of its runtime.
+    pub(super) fn ready_from_outside(&self, goroutine: GoroutineRef) {
+        // Counted, because the runtime may be over as soon as the goroutine can run.
+        let Some(shared) = self.runtime.upgrade() else {
+            unreachable!("a runtime with a parked goroutine goes on")
+        };
+        match goroutine.affinity() {
+            Affinity::Worker => shared.hand_over(self, goroutine),
+            Affinity::Any => {
+                shared.injector.push(goroutine);
+                shared.notify();
+            }
+        }
+    }
+}
+
+/// `Retry` says that another thief was faster, so somebody makes progress; try again.
+fn until_settled(mut steal: impl FnMut() -> Steal<GoroutineRef>) -> Option<GoroutineRef> {
+    loop {
+        match steal() {
+            Steal::Success(goroutine) => return Some(goroutine),
+            Steal::Empty => return None,
+            Steal::Retry => std::hint::spin_loop(),
+        }
+    }
+}

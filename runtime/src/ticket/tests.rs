@@ -1,0 +1,154 @@
+use super::*;
+
+#[cfg(not(loom))]
+mod states {
+    use super::*;
+
+    fn parker() -> &'static Parker {
+        Box::leak(Box::new(Parker::new(Kind::Thread)))
+    }
+
+    #[test]
+    fn one_claim_wins_and_the_second_to_come_makes_it_runnable() {
+        let p = parker();
+        let early = p.open(Listen::NONE);
+        assert_eq!(early.claim(Cause::Notified), Claim::Early);
+        assert_eq!(early.claim(Cause::Timeout), Claim::Lost);
+        assert_eq!(p.settle(), Settled::Ended(Cause::Notified));
+
+        let late = p.open(Listen::NONE);
+        assert_eq!(p.settle(), Settled::Parked);
+        assert_eq!(early.claim(Cause::Notified), Claim::Lost, "a stale ticket");
+        assert!(matches!(late.claim(Cause::Timeout), Claim::Won(_)));
+        assert_eq!(p.cause(), Some(Cause::Timeout));
+    }
+
+    #[test]
+    fn a_request_waits_for_a_park_that_listens() {
+        let p = parker();
+        assert_eq!(p.request(Request::Cancel), Claim::Lost);
+        let deaf = p.open(Listen::NONE);
+        assert_eq!(p.settle(), Settled::Parked);
+        assert_eq!(p.request(Request::Unpark), Claim::Lost);
+        assert!(matches!(deaf.claim(Cause::Notified), Claim::Won(_)));
+        p.open(Listen::UNPARK);
+        assert_eq!(p.settle(), Settled::Ended(Cause::Notified));
+        assert!(p.take(Request::Unpark) && !p.take(Request::Unpark));
+        p.open(Listen::CANCEL.and(Listen::UNPARK));
+        assert_eq!(p.settle(), Settled::Ended(Cause::Cancelled));
+        p.reuse();
+        assert!(!p.requested(Request::Cancel));
+    }
+
+    #[test]
+    fn a_request_ends_a_park_that_is_open() {
+        let p = parker();
+        p.open(Listen::CANCEL);
+        assert_eq!(p.request(Request::Cancel), Claim::Early);
+        assert_eq!(p.settle(), Settled::Ended(Cause::Cancelled));
+        p.reuse();
+        p.open(Listen::CANCEL);
+        assert_eq!(p.settle(), Settled::Parked);
+        assert!(matches!(p.request(Request::Cancel), Claim::Won(_)));
+    }
+}
+
+/// Each model counts who makes the owner runnable: exactly one side, once, whatever the order.
+#[cfg(loom)]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    fn won(claim: Claim) -> usize {
+        usize::from(matches!(claim, Claim::Won(_)))
+    }
+
+    fn ended(settled: Settled) -> usize {
+        usize::from(matches!(settled, Settled::Ended(_)))
+    }
+
+    /// Claim against settle against a second claim (a timeout). Fails when `settle` does not look for a
+    /// cause (return `Parked` always), and when `try_claim` takes PARKED from a word read earlier.
+    #[test]
+    fn loom_claim_against_park_against_timeout() {
+        loom::model(|| {
+            let parker = Arc::new(Parker::new(Kind::Thread));
+            let handed = Arc::new(AtomicUsize::new(0));
+            let ticket = parker.open(Listen::NONE);
+            let sender = {
+                let (parker, handed) = (parker.clone(), handed.clone());
+                thread::spawn(move || {
+                    handed.store(1, Ordering::Relaxed);
+                    let claim = ticket.claim(Cause::Notified);
+                    drop(parker);
+                    (claim != Claim::Lost, won(claim))
+                })
+            };
+            let timer = {
+                let parker = parker.clone();
+                thread::spawn(move || {
+                    let claim = ticket.claim(Cause::Timeout);
+                    drop(parker);
+                    (claim != Claim::Lost, won(claim))
+                })
+            };
+            let mut runnable = ended(parker.settle());
+            let (sent, woken) = sender.join().unwrap();
+            let (timed_out, expired) = timer.join().unwrap();
+            runnable += woken + expired;
+            assert!(sent != timed_out, "exactly one claim wins");
+            assert_eq!(runnable, 1, "made runnable exactly once");
+            if sent {
+                assert_eq!(parker.cause(), Some(Cause::Notified));
+                assert_eq!(handed.load(Ordering::Relaxed), 1);
+            }
+        });
+    }
+
+    /// The value written before the claim is visible to the owner, without a join. Fails when the claim
+    /// is `Relaxed`.
+    #[test]
+    fn loom_what_is_handed_over_is_visible() {
+        loom::model(|| {
+            let parker = Arc::new(Parker::new(Kind::Thread));
+            let handed = Arc::new(AtomicUsize::new(0));
+            let ticket = parker.open(Listen::NONE);
+            let sender = {
+                let (parker, handed) = (parker.clone(), handed.clone());
+                thread::spawn(move || {
+                    handed.store(7, Ordering::Relaxed);
+                    let _ = won(ticket.claim(Cause::Notified));
+                    drop(parker);
+                })
+            };
+            if parker.settle() == Settled::Ended(Cause::Notified) {
+                assert_eq!(handed.load(Ordering::Relaxed), 7);
+            }
+            sender.join().unwrap();
+        });
+    }
+
+    /// A cancel against two parks in a row, the first of which does not listen. Fails when `settle`
+    /// does not look at the requests, and when `request` looks at the word before it sets its bit.
+    #[test]
+    fn loom_a_request_is_never_missed() {
+        loom::model(|| {
+            let parker = Arc::new(Parker::new(Kind::Thread));
+            let canceller = {
+                let parker = parker.clone();
+                thread::spawn(move || won(parker.request(Request::Cancel)))
+            };
+            let first = parker.open(Listen::NONE);
+            let mut runnable = ended(parker.settle());
+            assert_eq!(runnable, 0, "the first park is deaf");
+            let _ = first.claim(Cause::Notified);
+            parker.open(Listen::CANCEL);
+            runnable += ended(parker.settle());
+            runnable += canceller.join().unwrap();
+            assert_eq!(runnable, 1, "the second park ends once");
+            assert_eq!(parker.cause(), Some(Cause::Cancelled));
+        });
+    }
+}

@@ -1,0 +1,92 @@
+//! How a plain thread parks: the same word as a goroutine, and a condition variable to sleep on.
+
+use super::{Cause, Kind, Parker, Runnable, Settled};
+use crate::primitive::{Condvar, Mutex};
+use std::ptr::NonNull;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+/// The parker comes first: its address is that of the whole.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct ThreadParker {
+    pub(crate) parker: Parker,
+    lock: Mutex<()>,
+    changed: Condvar,
+}
+
+/// Parkers without a thread. They are never freed, because tickets may point to them; there are as many
+/// as threads have ever parked at the same time.
+static FREE: std::sync::Mutex<Vec<&'static ThreadParker>> = std::sync::Mutex::new(Vec::new());
+
+impl ThreadParker {
+    pub(crate) fn new() -> ThreadParker {
+        ThreadParker {
+            parker: Parker::new(Kind::Thread),
+            lock: Mutex::new(()),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// One for the calling thread.
+    pub(crate) fn lease() -> &'static ThreadParker {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match free {
+            Some(parker) => {
+                parker.parker.reuse();
+                parker
+            }
+            None => Box::leak(Box::new(ThreadParker::new())),
+        }
+    }
+
+    /// The thread ends.
+    pub(crate) fn give_back(&'static self) {
+        FREE.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self);
+    }
+
+    /// The thread behind a runnable parker.
+    ///
+    /// # Safety
+    /// Its kind is `Thread`, so that it lies in a `ThreadParker`.
+    unsafe fn of_runnable(runnable: &Runnable) -> NonNull<ThreadParker> {
+        runnable.parker().cast()
+    }
+
+    /// Blocks the thread until its open park ends.
+    pub(crate) fn block(&self, deadline: Option<Instant>) -> Cause {
+        if let Settled::Ended(cause) = self.parker.settle() {
+            return cause;
+        }
+        let mut guard = self.lock.lock();
+        loop {
+            if let Some(cause) = self.parker.cause() {
+                return cause;
+            }
+            guard = match deadline {
+                None => self.changed.wait(guard),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return self.parker.expire();
+                    }
+                    self.changed.wait_timeout(guard, left)
+                }
+            };
+        }
+    }
+}
+
+/// Makes a thread go on.
+///
+/// # Safety
+/// The kind is `Thread`.
+pub(crate) unsafe fn wake(runnable: Runnable) {
+    // SAFETY: by the contract above; thread parkers are never freed.
+    let thread = unsafe { ThreadParker::of_runnable(&runnable).as_ref() };
+    // The lock: between the thread's look at the word and its wait nobody gets in.
+    drop(thread.lock.lock());
+    thread.changed.notify_one();
+}
