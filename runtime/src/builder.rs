@@ -71,7 +71,7 @@ impl Builder {
         let settings = self.into_settings();
         // SAFETY: the closure and its result are `Send` and borrow nothing. The reference is the handle's.
         unsafe {
-            let goroutine = sched::spawn(None, settings, Location::caller(), f)?;
+            let goroutine = sched::spawn(None, Some(settings), Location::caller(), f)?;
             Ok(JoinHandle::new(goroutine))
         }
     }
@@ -104,7 +104,7 @@ where
     T: Send + 'static,
 {
     // SAFETY: as in `Builder::spawn`.
-    match unsafe { sched::spawn(None, Settings::default(), Location::caller(), f) } {
+    match unsafe { sched::spawn(None, None, Location::caller(), f) } {
         // SAFETY: as in `Builder::spawn`.
         Ok(goroutine) => unsafe { JoinHandle::new(goroutine) },
         Err(error) => fail(&error),

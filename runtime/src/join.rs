@@ -7,12 +7,20 @@ use crate::sched::{current, report_panic};
 use crate::ticket::{Cause, Request};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::{self, ManuallyDrop};
 use std::panic::Location;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// A counted reference to a goroutine.
 struct Reference(GoroutineRef);
+
+impl Reference {
+    /// Somebody else counts for it from now on.
+    fn leave(self) {
+        mem::forget(self);
+    }
+}
 
 // SAFETY: what a handle does to a goroutine goes through its atomics.
 unsafe impl Send for Reference {}
@@ -88,7 +96,7 @@ pub fn current() -> Option<Goroutine> {
 /// assert_eq!(handle.join().unwrap(), 42);
 /// ```
 pub struct JoinHandle<T> {
-    reference: Reference,
+    reference: ManuallyDrop<Reference>,
     /// A join_timeout has given the result.
     taken: bool,
     result: PhantomData<fn() -> T>,
@@ -100,7 +108,7 @@ impl<T> JoinHandle<T> {
     /// returns `T`. `T` is `Send`, or the handle stays on the goroutine's thread.
     pub(crate) unsafe fn new(goroutine: GoroutineRef) -> JoinHandle<T> {
         JoinHandle {
-            reference: Reference(goroutine),
+            reference: ManuallyDrop::new(Reference(goroutine)),
             taken: false,
             result: PhantomData,
         }
@@ -217,18 +225,27 @@ impl<T> JoinHandle<T> {
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
-        let goroutine = self.goroutine();
-        if self.taken || goroutine.detach() {
-            return;
-        }
-        // SAFETY: it has finished, and this was the only handle.
-        if let Some(payload) = unsafe { goroutine.drop_result() } {
-            if let Some(observer) = goroutine.observer() {
-                observer.panicked();
-            } else {
-                report_panic(goroutine, payload.as_ref());
+        // SAFETY: the field is not used again.
+        let reference = unsafe { ManuallyDrop::take(&mut self.reference) };
+        if !self.taken {
+            if reference.0.detach() {
+                return reference.leave();
             }
+            drop_result(reference.0);
+        }
+    }
+}
+
+/// The result of a goroutine whose last handle goes.
+#[cold]
+fn drop_result(goroutine: GoroutineRef) {
+    // SAFETY: it has finished, and this was the only handle.
+    if let Some(payload) = unsafe { goroutine.drop_result() } {
+        match goroutine.observer() {
+            Some(observer) => observer.panicked(),
+            None => report_panic(goroutine, payload.as_ref()),
         }
     }
 }

@@ -158,13 +158,19 @@ fn unwind() -> ! {
 ///
 /// A goroutine that was cancelled unwinds here.
 pub fn yield_now() {
-    let Some(goroutine) = switchable() else {
-        thread::yield_now();
+    match (current::worker(), thread::panicking()) {
+        (Some(worker), false) => yield_from(worker),
+        _ => thread::yield_now(),
+    }
+}
+
+#[inline]
+fn yield_from(worker: &sched::Worker) {
+    let Some(goroutine) = worker.current() else {
         return;
     };
-    if let Some(worker) = current::worker() {
-        worker.suspend(Suspend::Yield);
-    }
+    worker.suspend(Suspend::Yield);
+    // From here on `worker` may be somebody else's.
     if goroutine.parker().requested(Request::Cancel) && goroutine.uncancellable().get() == 0 {
         unwind();
     }

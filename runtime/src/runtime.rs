@@ -247,10 +247,9 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let settings = Settings::default();
         // SAFETY: the closure and its result are `Send` and borrow nothing. The reference is the handle's.
         unsafe {
-            match sched::spawn(Some(&self.shared), settings, Location::caller(), f) {
+            match sched::spawn(Some(&self.shared), None, Location::caller(), f) {
                 Ok(goroutine) => JoinHandle::new(goroutine),
                 Err(error) => crate::builder::fail(&error),
             }
@@ -369,7 +368,7 @@ where
     // SAFETY: the closure and its result are `Send`. What they borrow outlives this call, which does not
     // return before the goroutine has ended: that wait cannot be cancelled, and does not unwind.
     let handle = unsafe {
-        match sched::spawn(Some(shared), settings, Location::caller(), f) {
+        match sched::spawn(Some(shared), Some(settings), Location::caller(), f) {
             Ok(goroutine) => JoinHandle::<T>::new(goroutine),
             Err(error) => crate::builder::fail(&error),
         }

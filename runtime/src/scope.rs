@@ -149,15 +149,16 @@ impl<'scope> Scope<'scope, '_> {
         // SAFETY: the closure and its result are `Send`. What they borrow outlives 'scope, and `scope`
         // does not return before `pending` is zero, which it is only when the goroutine has ended and its
         // result was dropped or is owned by a handle that lives no longer than 'scope.
-        let goroutine = unsafe { spawn(None, settings, Location::caller(), f) };
+        let goroutine = unsafe { spawn(None, Some(settings), Location::caller(), f) };
         match goroutine {
             Ok(goroutine) => {
                 if self.members.cancelled.load(Ordering::Relaxed) {
                     park::request(goroutine, Request::Cancel);
                 }
                 // SAFETY: the reference of the handle; the closure returns a `T`.
+                let handle = unsafe { JoinHandle::new(goroutine) };
                 ScopedJoinHandle {
-                    handle: unsafe { JoinHandle::new(goroutine) },
+                    handle,
                     scope: PhantomData,
                 }
             }

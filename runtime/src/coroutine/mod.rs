@@ -21,9 +21,12 @@
 //!
 //! So a `Coroutine` is one word, and everything about it lies in the page that its frames touch anyway.
 //!
-//! Values travel through an [`Exchange`] on the resumer's frame: the resumer puts the input there and
-//! passes its address as the word of the switch; the coroutine replaces it by what it yields. The place
-//! belongs to the side that runs; the switch hands it over.
+//! A value that travels stays on the frame of the side that stops, and its address is the word of the
+//! switch; the other side moves it out before anything else. What kind of value the resumer gets follows
+//! from the status.
+//!
+//! Stacks lie at equal distances, so equal places on two stacks compete for the same few cache lines. Each
+//! stack therefore starts at another *colour*, up to half a page further down.
 
 mod annotate;
 
@@ -39,6 +42,10 @@ use std::thread;
 
 use crate::arch::{self, Context};
 use crate::stack::{self, Describe, SignalWriter, Stack, StackSize};
+
+const CACHE_LINE: usize = 64;
+/// All of them leave the first frames in the first page.
+const COLOURS: usize = 32;
 
 type Payload = Box<dyn Any + Send>;
 
@@ -95,9 +102,6 @@ struct Link {
     /// Where its resumer waits.
     resumer: Context,
     status: Cell<Status>,
-    /// The resumer's [`Exchange`], while the coroutine runs. Its types are known to `enter` and
-    /// `suspend`.
-    exchange: Cell<*mut ()>,
     fiber: annotate::Fiber,
     /// Drops a closure that never ran.
     drop_closure: unsafe fn(NonNull<Link>),
@@ -105,21 +109,8 @@ struct Link {
     name: Option<Box<str>>,
 }
 
-/// The one place through which values pass; on the frame of whoever resumes.
-enum Exchange<In, Yield, Out> {
-    /// To the coroutine: go on with this.
-    Input(In),
-    /// To the coroutine: unwind, your handle was dropped.
-    Unwind,
-    /// To the resumer.
-    Yielded(Yield),
-    /// To the resumer.
-    Returned(Out),
-    /// To the resumer: a panic left the coroutine.
-    Panicked(Payload),
-    /// Its value was taken.
-    Empty,
-}
+/// The word that tells a suspended coroutine to unwind; no value has this address.
+const UNWIND: usize = 0;
 
 /// The payload that unwinds a dropped coroutine.
 struct Unwinding;
@@ -145,15 +136,16 @@ struct Unwinding;
 /// ```
 pub struct Coroutine<In, Yield, Out> {
     link: NonNull<Link>,
-    /// Not `Send`: its frames may hold anything.
-    types: PhantomData<(*mut (), fn(In) -> (Yield, Out))>,
+    types: PhantomData<Types<In, Yield, Out>>,
 }
+
+/// Not `Send`: its frames may hold anything.
+type Types<In, Yield, Out> = (*mut (), fn(In) -> (Yield, Out));
 
 /// The coroutine's own end: it suspends.
 pub struct Yielder<In, Yield> {
     link: NonNull<Link>,
-    /// [`suspend`] with the third type, which only `enter` knows.
-    suspend: unsafe fn(NonNull<Link>, Yield) -> In,
+    types: PhantomData<fn(Yield) -> In>,
 }
 
 /// A coroutine as its own frames see it, without the types: for a runtime that suspends whatever runs.
@@ -255,7 +247,7 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     where
         F: FnOnce(&Yielder<In, Yield>, In) -> Out,
     {
-        let top = stack.top();
+        let top = stack.top().wrapping_sub(colour(&stack));
         let link = link_below(top);
         let place = closure_below::<F>(link);
         // SAFETY: the link and a closure of at most INLINE_CLOSURE bytes fit the smallest stack, which
@@ -274,7 +266,6 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
                 ),
                 resumer: Context::empty(),
                 status: Cell::new(Status::Suspended),
-                exchange: Cell::new(ptr::null_mut()),
                 fiber: annotate::Fiber::new(),
                 drop_closure: drop_closure::<F>,
                 stack,
@@ -324,20 +315,30 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
             Status::Running | Status::Normal => return Err(ResumeError::Running(input)),
             Status::Dead => return Err(ResumeError::Dead(input)),
         }
-        // SAFETY: it is suspended.
-        match unsafe { self.switch_to(Exchange::Input(input)) } {
-            Exchange::Yielded(value) => Ok(Step::Yielded(value)),
-            Exchange::Returned(value) => Ok(Step::Returned(value)),
-            Exchange::Panicked(payload) => panic::resume_unwind(payload),
-            _ => unreachable!("a coroutine came back without a value"),
+        let input = ManuallyDrop::new(input);
+        // SAFETY: it is suspended, and moves the input out. It stops with what its new status says, and
+        // that place stays untouched until it is resumed or dropped.
+        unsafe {
+            let word = self.switch_to((&raw const input).expose_provenance());
+            if self.status() == Status::Suspended {
+                return Ok(Step::Yielded(
+                    ptr::with_exposed_provenance::<Yield>(word).read(),
+                ));
+            }
+            match ptr::with_exposed_provenance::<thread::Result<Out>>(word).read() {
+                Ok(value) => Ok(Step::Returned(value)),
+                Err(payload) => panic::resume_unwind(payload),
+            }
         }
     }
 
+    /// Switches to the coroutine until it stops; the word it stops with.
+    ///
     /// # Safety
-    /// The status is `Suspended`.
+    /// The status is `Suspended`. `word` is the address of an input, whose value is moved out, or
+    /// [`UNWIND`].
     #[inline(always)]
-    unsafe fn switch_to(&mut self, input: Exchange<In, Yield, Out>) -> Exchange<In, Yield, Out> {
-        let mut exchange = input;
+    unsafe fn switch_to(&mut self, word: usize) -> usize {
         let link = self.link.as_ptr();
         // SAFETY: `own` was made by `Context::new` or filled when the coroutine suspended, and this is
         // the only switch to it since, because the status was `Suspended` and is not until it stops
@@ -347,14 +348,10 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
         unsafe {
             (*link).status.set(Status::Running);
             let switching = (*link).fiber.enter(&(*link).stack);
-            arch::switch(
-                &raw mut (*link).resumer,
-                &raw const (*link).own,
-                (&raw mut exchange).expose_provenance(),
-            );
+            let word = arch::switch(&raw mut (*link).resumer, &raw const (*link).own, word);
             switching.back();
+            word
         }
-        exchange
     }
 
     /// Gives the stack back without running the destructors of the frames on it.
@@ -381,6 +378,13 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
 #[cold]
 fn refuse<In>(error: &ResumeError<In>) -> ! {
     panic!("{error}")
+}
+
+/// How much of the stack to leave unused, see the head of this file.
+fn colour(stack: &Stack) -> usize {
+    // Neighbours differ in the low bits of the slot's number.
+    let slot = stack.limit().addr() / stack.size().bytes();
+    slot % COLOURS * CACHE_LINE
 }
 
 /// The highest place for `size` bytes below `address`.
@@ -422,27 +426,23 @@ unsafe fn drop_closure<F>(link: NonNull<Link>) {
 /// The first function on a coroutine's stack.
 ///
 /// # Safety
-/// Called by the context root, with the address of an `Exchange<In, Yield, Out>` that holds the first
-/// input, and that of the `Link`, whose closure is of type `F`.
+/// Called by the context root, with the address of the first input, and that of the `Link`, whose closure
+/// is of type `F`.
 unsafe extern "sysv64" fn enter<In, Yield, Out, F>(word: usize, argument: usize) -> !
 where
     F: FnOnce(&Yielder<In, Yield>, In) -> Out,
 {
-    type At<In, Yield, Out> = *mut Exchange<In, Yield, Out>;
     let link: *mut Link = ptr::with_exposed_provenance_mut(argument);
-    let exchange: At<In, Yield, Out> = ptr::with_exposed_provenance_mut(word);
-    // SAFETY: the exchange belongs to us until we switch back, and so does the closure. Both contexts
-    // lie in the link; the resumer's was filled by the switch that brought us here.
+    // SAFETY: the input is ours to move out, and so is the closure. Both contexts lie in the link; the
+    // resumer's was filled by the switch that brought us here. The outcome stays where it is: nobody
+    // switches to this coroutine again, and its stack is kept until the resumer has moved it out.
     unsafe {
         (*link).fiber.arrived();
         let yielder = Yielder {
             link: NonNull::new_unchecked(link),
-            suspend: suspend::<In, Yield, Out>,
+            types: PhantomData,
         };
-        (*link).exchange.set(exchange.cast());
-        let Exchange::Input(input) = exchange.replace(Exchange::Empty) else {
-            unreachable!("a coroutine was started without an input")
-        };
+        let input = ptr::with_exposed_provenance::<In>(word).read();
         let place = closure_below::<F>(link);
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
             if is_inline::<F>() {
@@ -451,40 +451,41 @@ where
                 (*place.cast::<Box<F>>().read())(&yielder, input)
             }
         }));
-        let exchange: At<In, Yield, Out> = (*link).exchange.get().cast();
-        exchange.write(match outcome {
-            Ok(value) => Exchange::Returned(value),
-            Err(payload) => Exchange::Panicked(payload),
-        });
+        let outcome: ManuallyDrop<thread::Result<Out>> = ManuallyDrop::new(outcome);
         (*link).status.set(Status::Dead);
         (*link).fiber.leave_for_good();
-        arch::switch(&raw mut (*link).own, &raw const (*link).resumer, 0);
+        arch::switch(
+            &raw mut (*link).own,
+            &raw const (*link).resumer,
+            (&raw const outcome).expose_provenance(),
+        );
     }
     unreachable!("a dead coroutine was resumed")
 }
 
-/// [`Yielder::suspend`] with all three types.
+/// Stops the coroutine that the caller runs on.
 ///
 /// # Safety
-/// The three types are those of the coroutine that `link` belongs to, and the caller runs on it.
+/// The two types are those of the coroutine that `link` belongs to, and the caller runs on it.
 #[inline(always)]
-unsafe fn suspend<In, Yield, Out>(link: NonNull<Link>, value: Yield) -> In {
+unsafe fn suspend<In, Yield>(link: NonNull<Link>, value: Yield) -> In {
     let link = link.as_ptr();
-    // SAFETY: the coroutine runs, so the resumer's exchange is ours and the resumer waits in its
-    // context. We go on when somebody switches to `own` with the address of a new exchange.
+    let value = ManuallyDrop::new(value);
+    // SAFETY: the coroutine runs, so the resumer waits in its context, and moves the value out of this
+    // frame. We go on when somebody switches to `own`, with the address of an input for us.
     unsafe {
-        let exchange: *mut Exchange<In, Yield, Out> = (*link).exchange.get().cast();
-        *exchange = Exchange::Yielded(value);
         (*link).status.set(Status::Suspended);
         let switching = (*link).fiber.leave();
-        let word = arch::switch(&raw mut (*link).own, &raw const (*link).resumer, 0);
+        let word = arch::switch(
+            &raw mut (*link).own,
+            &raw const (*link).resumer,
+            (&raw const value).expose_provenance(),
+        );
         switching.back();
-        let exchange: *mut Exchange<In, Yield, Out> = ptr::with_exposed_provenance_mut(word);
-        (*link).exchange.set(exchange.cast());
-        match exchange.replace(Exchange::Empty) {
-            Exchange::Input(input) => input,
-            _ => unwind(),
+        if word == UNWIND {
+            unwind();
         }
+        ptr::with_exposed_provenance::<In>(word).read()
     }
 }
 
@@ -499,9 +500,9 @@ impl<In, Yield> Yielder<In, Yield> {
     /// When the coroutine is dropped while it is suspended, this unwinds.
     #[inline]
     pub fn suspend(&self, value: Yield) -> In {
-        // SAFETY: `enter` made this pointer for its own three types, and a yielder is only reachable
-        // from the coroutine's own frames, so the coroutine is running.
-        unsafe { (self.suspend)(self.link, value) }
+        // SAFETY: the types are those that `enter` was made for, and a yielder is only reachable from the
+        // coroutine's own frames, so the caller runs on it.
+        unsafe { suspend(self.link, value) }
     }
 }
 
@@ -516,11 +517,11 @@ impl Active {
     ///
     /// # Safety
     /// * The caller runs on this coroutine, or on coroutines resumed from it.
-    /// * Its types are `In`, `Yield` and `Out`.
+    /// * Its types are `In` and `Yield`.
     #[inline(always)]
-    pub(crate) unsafe fn suspend<In, Yield, Out>(self, value: Yield) -> In {
+    pub(crate) unsafe fn suspend<In, Yield>(self, value: Yield) -> In {
         // SAFETY: by the contract above.
-        unsafe { suspend::<In, Yield, Out>(self.0, value) }
+        unsafe { suspend(self.0, value) }
     }
 
     /// Bytes of its stack below the caller's frame; 0 when the caller runs elsewhere.
@@ -562,15 +563,21 @@ impl<In, Yield, Out> Drop for Coroutine<In, Yield, Out> {
         }
         // A body that catches the unwinding and suspends again is unwound again.
         while self.status() == Status::Suspended {
-            // SAFETY: it is suspended.
-            match unsafe { self.switch_to(Exchange::Unwind) } {
-                Exchange::Panicked(p) if !p.is::<Unwinding>() => payload = Some(p),
-                _ => {}
+            // SAFETY: it is suspended, and stops with what its new status says.
+            unsafe {
+                let word = self.switch_to(UNWIND);
+                if self.status() == Status::Suspended {
+                    drop(ptr::with_exposed_provenance::<Yield>(word).read());
+                } else if let Err(p) =
+                    ptr::with_exposed_provenance::<thread::Result<Out>>(word).read()
+                    && !p.is::<Unwinding>()
+                {
+                    payload = Some(p);
+                }
             }
         }
         // SAFETY: the coroutine is dead, and the link is read once.
         let link = unsafe { self.link.as_ptr().read() };
-        link.stack.set_label(describe_nobody, ptr::null());
         link.fiber.forget(&link.stack);
         stack::release(link.stack);
         if let Some(payload) = payload
@@ -579,12 +586,6 @@ impl<In, Yield, Out> Drop for Coroutine<In, Yield, Out> {
             panic::resume_unwind(payload);
         }
     }
-}
-
-/// # Safety
-/// None: it ignores the subject.
-unsafe fn describe_nobody(_: *const (), out: &mut SignalWriter) {
-    out.str("a coroutine");
 }
 
 impl<Yield, Out> Iterator for Coroutine<(), Yield, Out> {

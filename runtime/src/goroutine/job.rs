@@ -1,12 +1,12 @@
 //! A goroutine's closure and result: one place, first the one, then the other.
 
 use super::{
-    Affinity, Extra, FRESH, FreeSlot, GoroutineRef, Header, SLOT, Vtable, WaitReason, joiner,
+    Affinity, Extra, FRESH, FreeSlot, GoroutineRef, Header, Rest, SLOT, Vtable, WaitReason, joiner,
 };
 use crate::primitive::atomic::Ordering;
 use std::any::Any;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::ptr::{self, NonNull};
 
@@ -112,7 +112,7 @@ where
 }
 
 /// See [`GoroutineRef::run`].
-unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
+unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) -> Rest {
     // SAFETY: the closure is there, and is moved out once; the outcome takes its place.
     unsafe {
         let payload = payload::<F, T>(header);
@@ -120,7 +120,13 @@ unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
             let closure = ManuallyDrop::take(&mut (*payload).closure);
             closure()
         }));
+        let forgettable = fits_slot::<F, T>() && !mem::needs_drop::<T>() && outcome.is_ok();
         (*payload).outcome = ManuallyDrop::new(outcome);
+        if forgettable {
+            Rest::Nothing
+        } else {
+            Rest::Result
+        }
     }
 }
 

@@ -165,7 +165,7 @@ pub(crate) struct Extra {
 /// What the closure and the result are, with their types forgotten.
 struct Vtable {
     /// Runs the closure and keeps the result.
-    run: unsafe fn(NonNull<Header>),
+    run: unsafe fn(NonNull<Header>) -> Rest,
     /// Instead of running: drops the closure and keeps `payload` as the result.
     refuse: unsafe fn(NonNull<Header>, Box<dyn Any + Send>),
     /// Drops the result; the payload of a panic is returned.
@@ -224,6 +224,16 @@ pub(crate) struct GoroutineRef(NonNull<Header>);
 
 // SAFETY: what a thread may touch through it is ruled by the state, see the head of this file.
 unsafe impl Send for GoroutineRef {}
+
+/// What a goroutine leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Rest {
+    /// A value that can be forgotten.
+    Nothing,
+    /// Something to take or drop.
+    Result,
+}
 
 /// Whether a detached or joined goroutine must be cleaned up by its finisher.
 #[must_use]
@@ -296,8 +306,19 @@ impl GoroutineRef {
     #[inline]
     #[must_use = "a free slot goes back to the pool"]
     pub(crate) unsafe fn release(self) -> Option<FreeSlot> {
+        // SAFETY: by the contract above.
+        unsafe { self.release_some(1) }
+    }
+
+    /// The same for several references.
+    ///
+    /// # Safety
+    /// The caller holds as many and does not use them again.
+    #[inline]
+    #[must_use = "a free slot goes back to the pool"]
+    pub(crate) unsafe fn release_some(self, count: u32) -> Option<FreeSlot> {
         let header = self.header();
-        if header.references.fetch_sub(1, Ordering::AcqRel) != 1 {
+        if header.references.fetch_sub(count, Ordering::AcqRel) != count {
             return None;
         }
         let extra = header.extra.swap(ptr::null_mut(), Ordering::Relaxed);
@@ -413,14 +434,15 @@ impl GoroutineRef {
         }
     }
 
-    /// Runs the closure to its end, on the current stack, and keeps the result.
+    /// Runs the closure to its end, on the current stack, and keeps the result. Says whether dropping it
+    /// would do anything.
     ///
     /// # Safety
     /// It was fresh, and the caller took it out of its queue.
     #[inline]
-    pub(crate) unsafe fn run(self) {
+    pub(crate) unsafe fn run(self) -> Rest {
         // SAFETY: the vtable belongs to this header; the closure is there, and run once.
-        unsafe { (self.vtable().run)(self.0) };
+        unsafe { (self.vtable().run)(self.0) }
     }
 
     /// Ends it without running it; a join gives `payload`.
@@ -511,7 +533,8 @@ impl GoroutineRef {
         self.header().join.load(Ordering::Acquire) == joiner::DETACHED
     }
 
-    /// The handle goes; false when the result is there and the caller must drop it.
+    /// The handle goes, and leaves its reference to whoever finishes the goroutine. False when the result
+    /// is there already: then the caller drops it, and gives the reference back.
     pub(crate) fn detach(self) -> bool {
         self.header()
             .join

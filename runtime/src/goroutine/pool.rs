@@ -25,31 +25,48 @@ const _: () = assert!(
 
 /// Free slots, linked through the headers' `next`.
 struct Chain {
-    head: Option<GoroutineRef>,
-    length: usize,
+    head: Cell<Option<GoroutineRef>>,
+    length: Cell<usize>,
 }
 
 impl Chain {
     const fn new() -> Chain {
         Chain {
-            head: None,
-            length: 0,
+            head: Cell::new(None),
+            length: Cell::new(0),
         }
     }
 
-    #[inline]
-    fn push(&mut self, slot: FreeSlot) {
-        slot.0.next().set(self.head);
-        self.head = Some(slot.0);
-        self.length += 1;
+    fn length(&self) -> usize {
+        self.length.get()
     }
 
     #[inline]
-    fn pop(&mut self) -> Option<FreeSlot> {
-        let slot = self.head?;
-        self.head = slot.next().take();
-        self.length -= 1;
+    fn push(&self, slot: FreeSlot) {
+        slot.0.next().set(self.head.replace(Some(slot.0)));
+        self.length.set(self.length.get() + 1);
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<FreeSlot> {
+        let slot = self.head.get()?;
+        self.head.set(slot.next().get());
+        self.length.set(self.length.get() - 1);
         Some(FreeSlot(slot))
+    }
+
+    /// Everything, in another chain.
+    fn take(&self) -> Chain {
+        Chain {
+            head: Cell::new(self.head.take()),
+            length: Cell::new(self.length.take()),
+        }
+    }
+
+    /// Everything from `other`; this one is empty.
+    fn fill_from(&self, other: Chain) {
+        self.head.set(other.head.take());
+        self.length.set(other.length.take());
     }
 }
 
@@ -88,8 +105,8 @@ impl Shared {
         if let Some(chain) = self.full.pop() {
             return chain;
         }
-        if self.loose.length > 0 {
-            return std::mem::replace(&mut self.loose, Chain::new());
+        if self.loose.length() > 0 {
+            return self.loose.take();
         }
         self.carve(BATCH)
     }
@@ -98,7 +115,8 @@ impl Shared {
         if let Some(slot) = self.loose.pop() {
             return slot;
         }
-        self.loose = self.take_chain();
+        let chain = self.take_chain();
+        self.loose.fill_from(chain);
         match self.loose.pop() {
             Some(slot) => slot,
             None => unreachable!("a chain has at least one slot"),
@@ -114,7 +132,7 @@ impl Shared {
             let huge = !self.slabs.is_empty();
             self.slabs.push(Slab::map(huge));
         }
-        let mut chain = Chain::new();
+        let chain = Chain::new();
         if let Some(slab) = self.slabs.last_mut() {
             for _ in 0..count.min(slab.slots - slab.carved) {
                 // Downwards, so that the chain goes upwards.
@@ -188,7 +206,7 @@ impl Slab {
 
 /// A worker's own free slots.
 pub(crate) struct Cache {
-    chain: Cell<Chain>,
+    chain: Chain,
     /// A second chain, so that a worker at the edge does not go to the lock every time.
     spare: Cell<Option<Chain>>,
 }
@@ -196,26 +214,24 @@ pub(crate) struct Cache {
 impl Cache {
     pub(crate) fn new() -> Cache {
         Cache {
-            chain: Cell::new(Chain::new()),
+            chain: Chain::new(),
             spare: Cell::new(None),
         }
     }
 
     #[inline]
     pub(crate) fn take(&self) -> FreeSlot {
-        let mut chain = self.chain.replace(Chain::new());
-        let slot = match chain.pop() {
+        match self.chain.pop() {
             Some(slot) => slot,
-            None => self.refill(&mut chain),
-        };
-        self.chain.set(chain);
-        slot
+            None => self.refill(),
+        }
     }
 
     #[cold]
-    fn refill(&self, chain: &mut Chain) -> FreeSlot {
-        *chain = self.spare.take().unwrap_or_else(|| shared().take_chain());
-        match chain.pop() {
+    fn refill(&self) -> FreeSlot {
+        self.chain
+            .fill_from(self.spare.take().unwrap_or_else(|| shared().take_chain()));
+        match self.chain.pop() {
             Some(slot) => slot,
             None => unreachable!("a chain has at least one slot"),
         }
@@ -223,18 +239,15 @@ impl Cache {
 
     #[inline]
     pub(crate) fn give(&self, slot: FreeSlot) {
-        let mut chain = self.chain.replace(Chain::new());
-        if chain.length >= BATCH {
-            self.overflow(&mut chain);
+        if self.chain.length() >= BATCH {
+            self.overflow();
         }
-        chain.push(slot);
-        self.chain.set(chain);
+        self.chain.push(slot);
     }
 
     #[cold]
-    fn overflow(&self, chain: &mut Chain) {
-        let full = std::mem::replace(chain, Chain::new());
-        if let Some(spare) = self.spare.replace(Some(full)) {
+    fn overflow(&self) {
+        if let Some(spare) = self.spare.replace(Some(self.chain.take())) {
             shared().full.push(spare);
         }
     }
@@ -242,8 +255,8 @@ impl Cache {
 
 impl Drop for Cache {
     fn drop(&mut self) {
-        let mut shared = shared();
-        for mut chain in [Some(self.chain.replace(Chain::new())), self.spare.take()]
+        let shared = shared();
+        for chain in [Some(self.chain.take()), self.spare.take()]
             .into_iter()
             .flatten()
         {
@@ -263,8 +276,8 @@ pub(crate) fn take() -> FreeSlot {
 pub(crate) fn give(slot: FreeSlot) {
     let mut shared = shared();
     shared.loose.push(slot);
-    if shared.loose.length >= BATCH {
-        let full = std::mem::replace(&mut shared.loose, Chain::new());
+    if shared.loose.length() >= BATCH {
+        let full = shared.loose.take();
         shared.full.push(full);
     }
 }

@@ -89,7 +89,10 @@ impl Idle {
     /// Whether a worker sleeps; may be outdated.
     #[inline]
     pub(crate) fn has_sleepers(&self) -> bool {
-        self.counts.load(Ordering::Relaxed) % SEARCHING != 0
+        !self
+            .counts
+            .load(Ordering::Relaxed)
+            .is_multiple_of(SEARCHING)
     }
 
     /// Takes a sleeper that suits off the list, and does `with` to it before it can know.

@@ -50,14 +50,14 @@ impl<N: Node> Inbox<N> {
 
     /// Moves everything to the end of `list`, oldest first. Owner only.
     #[inline]
-    pub(crate) fn drain_to(&self, list: &mut List<N>) {
+    pub(crate) fn drain_to(&self, list: &List<N>) {
         if !self.is_empty() {
             self.take_all(list);
         }
     }
 
     #[cold]
-    fn take_all(&self, list: &mut List<N>) {
+    fn take_all(&self, list: &List<N>) {
         // Acquire: pairs with the pushes.
         let mut newest = N::from_raw(self.newest.swap(ptr::null_mut(), Ordering::Acquire));
         let mut oldest_first: Option<N> = None;

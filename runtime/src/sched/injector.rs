@@ -26,7 +26,7 @@ impl<N: Node> Injector<N> {
 
     /// The caller then wakes an idle worker.
     pub(crate) fn push(&self, node: N) {
-        let mut list = self.list.lock();
+        let list = self.list.lock();
         list.push_back(node);
         self.length
             .store(self.length.load(Ordering::Relaxed) + 1, Ordering::Release);
@@ -49,7 +49,7 @@ impl<N: Node> Injector<N> {
 
     #[cold]
     fn pop_locked(&self, more: usize, mut rest: impl FnMut(N)) -> Option<N> {
-        let mut list = self.list.lock();
+        let list = self.list.lock();
         let first = list.pop_front()?;
         let mut taken = 1;
         while taken <= more

@@ -15,46 +15,54 @@ pub(crate) trait Node: Copy {
 /// Nodes in the order they were pushed in. Each node is in at most one list.
 #[derive(Debug)]
 pub(crate) struct List<N: Node> {
-    head: Option<N>,
-    tail: Option<N>,
+    head: Cell<Option<N>>,
+    tail: Cell<Option<N>>,
 }
 
 impl<N: Node> List<N> {
     pub(crate) const fn new() -> List<N> {
         List {
-            head: None,
-            tail: None,
+            head: Cell::new(None),
+            tail: Cell::new(None),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.head.is_none()
+        self.head.get().is_none()
     }
 
     #[inline]
-    pub(crate) fn push_back(&mut self, node: N) {
+    pub(crate) fn push_back(&self, node: N) {
         node.next().set(None);
-        match self.tail.replace(node) {
+        match self.tail.replace(Some(node)) {
             Some(tail) => tail.next().set(Some(node)),
-            None => self.head = Some(node),
+            None => self.head.set(Some(node)),
         }
     }
 
-    pub(crate) fn push_front(&mut self, node: N) {
-        node.next().set(self.head);
-        self.head = Some(node);
-        if self.tail.is_none() {
-            self.tail = Some(node);
+    pub(crate) fn push_front(&self, node: N) {
+        node.next().set(self.head.replace(Some(node)));
+        if self.tail.get().is_none() {
+            self.tail.set(Some(node));
         }
     }
 
     #[inline]
-    pub(crate) fn pop_front(&mut self) -> Option<N> {
-        let node = self.head?;
-        self.head = node.next().take();
-        if self.head.is_none() {
-            self.tail = None;
+    pub(crate) fn pop_front(&self) -> Option<N> {
+        let node = self.head.get()?;
+        let next = node.next().get();
+        self.head.set(next);
+        if next.is_none() {
+            self.tail.set(None);
         }
         Some(node)
+    }
+
+    /// Everything, in another list.
+    pub(crate) fn take(&self) -> List<N> {
+        List {
+            head: Cell::new(self.head.take()),
+            tail: Cell::new(self.tail.take()),
+        }
     }
 }

@@ -244,9 +244,8 @@ impl Shared {
 
     /// Tries again with those that were postponed.
     fn retry_postponed(&self) {
-        let waiting = std::mem::replace(&mut *self.postponed.lock(), List::new());
+        let waiting = self.postponed.lock().take();
         self.out_of_stacks.store(false, Ordering::Relaxed);
-        let mut waiting = waiting;
         while let Some(goroutine) = waiting.pop_front() {
             self.injector.push(goroutine);
             self.notify();

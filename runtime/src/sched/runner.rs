@@ -3,9 +3,9 @@
 //! A goroutine that ends without ever having parked hands its stack, still warm, to the next one: its
 //! runner comes back to the worker with [`Suspend::Finished`] and is resumed with the next goroutine.
 
-use super::current;
+use super::{Worker, current};
 use crate::coroutine::{Coroutine, Yielder};
-use crate::goroutine::{Cancelled, Completion, GoroutineRef, Runner, Suspend};
+use crate::goroutine::{Cancelled, Completion, GoroutineRef, Rest, Runner, Suspend};
 use crate::stack::{self, StackSize};
 use crate::ticket::{Cause, Request};
 use std::any::Any;
@@ -34,11 +34,7 @@ fn body(yielder: &Yielder<GoroutineRef, Suspend>, first: GoroutineRef) -> Infall
         run_to_end(goroutine);
         let why = Suspend::Finished(affinity);
         // SAFETY: this is the runner's own frame, and these are its types.
-        goroutine = unsafe {
-            yielder
-                .as_active()
-                .suspend::<GoroutineRef, Suspend, Infallible>(why)
-        };
+        goroutine = unsafe { yielder.as_active().suspend::<GoroutineRef, Suspend>(why) };
     }
 }
 
@@ -46,52 +42,76 @@ fn body(yielder: &Yielder<GoroutineRef, Suspend>, first: GoroutineRef) -> Infall
 /// one.
 pub(super) fn run_to_end(goroutine: GoroutineRef) {
     // SAFETY: it is fresh and was taken out of its queue by whoever made it the current one.
-    unsafe {
+    let rest = unsafe {
         if goroutine.parker().requested(Request::Cancel) {
             goroutine.refuse(Box::new(Cancelled(())));
+            Rest::Result
         } else {
-            goroutine.run();
+            goroutine.run()
         }
-    }
+    };
     if let Some(locals) = goroutine.locals()
         && let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| locals.clear()))
     {
         report_panic(goroutine, payload.as_ref());
     }
-    finish(goroutine);
+    finish(goroutine, rest);
 }
 
-/// The result is in place.
-fn finish(goroutine: GoroutineRef) {
+/// The result is in place: tells whoever waits for it, and gives the runtime's reference back.
+fn finish(goroutine: GoroutineRef, rest: Rest) {
+    let mut references = 1;
+    let worker;
     if goroutine.is_detached() {
         // Before it is counted as finished: the result's destructor is still part of it.
-        drop_result(goroutine);
-        count_finished();
+        if rest == Rest::Result {
+            drop_result(goroutine);
+        }
+        // Asked for now: the destructor may have moved us to another worker.
+        worker = this_worker();
+        worker.station().tally.count_finished();
+        // The handle left us its reference.
+        references = 2;
     } else {
+        worker = this_worker();
         // Counted before anybody can know: a runtime that is asked after a join has forgotten it.
-        count_finished();
+        worker.station().tally.count_finished();
         match goroutine.complete() {
             Completion::Kept => {}
             Completion::Joined(ticket) => {
                 super::finish_claim(ticket.claim(Cause::Notified));
             }
-            Completion::Detached => {
-                // The handle went in this very moment. The destructor counts as another goroutine.
-                count_spawned();
-                drop_result(goroutine);
-                count_finished();
-            }
+            Completion::Detached => return finish_detached(goroutine),
         }
     }
+    end(goroutine, worker, references);
+}
+
+/// The handle went while the result was put in place. Its destructor counts as another goroutine.
+#[cold]
+fn finish_detached(goroutine: GoroutineRef) {
+    this_worker().station().tally.count_spawned();
+    drop_result(goroutine);
+    let worker = this_worker();
+    worker.station().tally.count_finished();
+    end(goroutine, worker, 2);
+}
+
+#[inline]
+fn end(goroutine: GoroutineRef, worker: &Worker, references: u32) {
     if let Some(observer) = goroutine.observer() {
         observer.ended();
     }
-    // SAFETY: the runtime's reference.
-    if let Some(slot) = unsafe { goroutine.release() } {
-        match current::worker() {
-            Some(worker) => worker.give_slot(slot),
-            None => unreachable!("goroutines finish on workers"),
-        }
+    // SAFETY: the runtime's reference, and that of a handle that left it to us.
+    if let Some(slot) = unsafe { goroutine.release_some(references) } {
+        worker.give_slot(slot);
+    }
+}
+
+fn this_worker<'a>() -> &'a Worker {
+    match current::worker() {
+        Some(worker) => worker,
+        None => unreachable!("goroutines run on workers"),
     }
 }
 
@@ -102,18 +122,6 @@ fn drop_result(goroutine: GoroutineRef) {
             Some(observer) => observer.panicked(),
             None => report_panic(goroutine, payload.as_ref()),
         }
-    }
-}
-
-fn count_finished() {
-    if let Some(worker) = current::worker() {
-        worker.station().tally.count_finished();
-    }
-}
-
-fn count_spawned() {
-    if let Some(worker) = current::worker() {
-        worker.station().tally.count_spawned();
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Settings {
 #[inline]
 pub(crate) unsafe fn spawn<F, T>(
     runtime: Option<&Arc<Shared>>,
-    settings: Settings,
+    settings: Option<Settings>,
     site: &'static Location<'static>,
     closure: F,
 ) -> io::Result<GoroutineRef>
@@ -50,8 +50,14 @@ where
         (None, Some(runtime)) => runtime,
         (None, None) => default::runtime()?,
     };
-    let affinity = settings.affinity.unwrap_or(shared.config.affinity);
-    let extra = extra::<F, T>(settings, shared)?;
+    let (affinity, extra) = match settings {
+        None if const { goroutine::needed_stack::<F, T>() } == 0 => (shared.config.affinity, None),
+        settings => {
+            let settings = settings.unwrap_or_default();
+            let affinity = settings.affinity.unwrap_or(shared.config.affinity);
+            (affinity, extra::<F, T>(settings, shared)?)
+        }
+    };
     let (slot, id) = match worker {
         Some(worker) => (worker.take_slot(), worker.next_id()),
         None => (pool::take(), foreign_id()),

@@ -28,7 +28,6 @@ use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend, WaitRe
 use crate::primitive::atomic::Ordering;
 use crate::ticket::{Request, Settled};
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::process;
 use std::ptr;
 use std::sync::Arc;
@@ -61,10 +60,12 @@ pub(crate) fn foreign_id() -> u64 {
 
 pub(crate) struct Worker {
     shared: Arc<Shared>,
+    /// `shared.stations[index]`.
+    station: *const Station,
     index: usize,
     seat: Seat,
     /// Ready residents.
-    ready: RefCell<List<GoroutineRef>>,
+    ready: List<GoroutineRef>,
     pub(super) slots: Cache,
     /// Free runners on stacks of the default size, hottest last.
     runners: RefCell<Vec<Runner>>,
@@ -82,10 +83,11 @@ impl Worker {
     /// The thread's main function.
     pub(super) fn main(shared: Arc<Shared>, index: usize, seat: Seat) {
         let worker = Worker {
+            station: ptr::from_ref::<Station>(&shared.stations[index]),
             shared,
             index,
             seat,
-            ready: RefCell::new(List::new()),
+            ready: List::new(),
             slots: Cache::new(),
             runners: RefCell::new(Vec::new()),
             current: Cell::new(None),
@@ -139,7 +141,8 @@ impl Worker {
     }
 
     pub(crate) fn station(&self) -> &Station {
-        &self.shared.stations[self.index]
+        // SAFETY: it points into what `shared` keeps alive, and does not move.
+        unsafe { &*self.station }
     }
 
     /// This station as the home of a goroutine.
@@ -196,7 +199,7 @@ impl Worker {
     pub(super) fn ready(&self, home: &Station, goroutine: GoroutineRef) {
         match goroutine.affinity() {
             Affinity::Worker if ptr::eq(home, self.station()) => {
-                self.ready.borrow_mut().push_back(goroutine);
+                self.ready.push_back(goroutine);
             }
             Affinity::Worker => self.shared.hand_over(home, goroutine),
             Affinity::Any => self.push_migratable(goroutine),
@@ -215,7 +218,7 @@ impl Worker {
             unreachable!("only goroutines suspend")
         };
         // SAFETY: the current goroutine runs on this coroutine, which is a runner.
-        unsafe { active.suspend::<GoroutineRef, Suspend, Infallible>(why) };
+        unsafe { active.suspend::<GoroutineRef, Suspend>(why) };
     }
 
     /// Whether what runs has had its time slice.
@@ -287,16 +290,16 @@ impl Worker {
         if self.shared.is_closed() && !self.stopping.get() {
             self.begin_to_stop();
         }
-        station.inbox.drain_to(&mut self.ready.borrow_mut());
+        station.inbox.drain_to(&self.ready);
         let round = self.round.get();
         self.round
             .set(if round + 1 == FAIRNESS { 0 } else { round + 1 });
-        if round % 20 == 0
+        if round.is_multiple_of(20)
             && let Some(goroutine) = self.next_in_turn(round)
         {
             return Some(goroutine);
         }
-        if let Some(goroutine) = self.ready.borrow_mut().pop_front() {
+        if let Some(goroutine) = self.ready.pop_front() {
             return Some(goroutine);
         }
         if station.is_surplus() {
@@ -307,7 +310,7 @@ impl Worker {
             .ready
             .pop()
             .or_else(|| self.seat.fresh.pop())
-            .or_else(|| self.from_injector())
+            .or_else(|| self.take_injected())
     }
 
     /// The rounds that begin elsewhere.
@@ -316,15 +319,15 @@ impl Worker {
         match round {
             TIMERS_ROUND => self.expire_timers(),
             OLDEST_ROUND if !self.station().is_surplus() => return self.station().oldest_fresh(),
-            INJECTOR_ROUND if !self.station().is_surplus() => return self.from_injector(),
+            INJECTOR_ROUND if !self.station().is_surplus() => return self.take_injected(),
             _ => {}
         }
         None
     }
 
-    fn from_injector(&self) -> Option<GoroutineRef> {
+    fn take_injected(&self) -> Option<GoroutineRef> {
         // A fair share, oldest to be run first: pushed newest last, popped in the reverse order.
-        let mut rest: List<GoroutineRef> = List::new();
+        let rest: List<GoroutineRef> = List::new();
         let first = self
             .shared
             .injector
@@ -491,7 +494,7 @@ impl Worker {
                 let affinity = goroutine.affinity();
                 goroutine.coroutine().set(Some(runner));
                 match affinity {
-                    Affinity::Worker => self.ready.borrow_mut().push_back(goroutine),
+                    Affinity::Worker => self.ready.push_back(goroutine),
                     Affinity::Any => self.push_migratable(goroutine),
                 }
             }
@@ -532,7 +535,7 @@ impl Worker {
                 return Some(goroutine);
             }
         }
-        self.from_injector()
+        self.take_injected()
     }
 
     fn next_random(&self) -> u64 {
