@@ -24,7 +24,7 @@ LAYERS = [
     "sched",
     "park",
     "waitq",
-    "chan select sync time io scope join context local",
+    "chan select sync time io scope join context local blocking",
     "net fs signal hook",
     "lib builder runtime diag",
 ]
@@ -35,6 +35,7 @@ BESIDE = {
     "goroutine": "ticket",
     "timer": "ticket",
     "poll": "ticket",
+    "scope": "join",
 }
 
 LAYER = {module: n for n, row in enumerate(LAYERS) for module in row.split()}

@@ -539,6 +539,15 @@ impl Active {
         }
     }
 
+    /// The size of its stack.
+    ///
+    /// # Safety
+    /// The coroutine is alive.
+    pub(crate) unsafe fn stack_size(self) -> StackSize {
+        // SAFETY: by the contract above.
+        unsafe { (*self.0.as_ptr()).stack.size() }
+    }
+
     /// Says who runs on its stack, for the overflow message.
     ///
     /// # Safety

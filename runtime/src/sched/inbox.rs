@@ -73,4 +73,4 @@ impl<N: Node> Inbox<N> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,8 @@
 //! What lies at the bottom of a goroutine's stack: a loop that runs one goroutine after another.
 //!
-//! A goroutine that ends without ever having parked hands its stack, still warm, to the next one: its
-//! runner comes back to the worker with [`Suspend::Finished`] and is resumed with the next goroutine.
+//! A goroutine that ends hands its stack, still warm, to the next one. If that is a fresh one it starts
+//! without a switch; else the runner comes back to the worker with [`Suspend::Finished`], and is resumed
+//! later with another goroutine.
 
 use super::{Worker, current};
 use crate::coroutine::{Coroutine, Yielder};
@@ -28,13 +29,19 @@ pub(super) unsafe fn retire(runner: Runner) {
 }
 
 fn body(yielder: &Yielder<GoroutineRef, Suspend>, first: GoroutineRef) -> Infallible {
+    let active = yielder.as_active();
     let mut goroutine = first;
     loop {
         let affinity = goroutine.affinity();
         run_to_end(goroutine);
-        let why = Suspend::Finished(affinity);
-        // SAFETY: this is the runner's own frame, and these are its types.
-        goroutine = unsafe { yielder.as_active().suspend::<GoroutineRef, Suspend>(why) };
+        goroutine = match this_worker().next_on(active, affinity) {
+            Some(next) => next,
+            None => {
+                let why = Suspend::Finished(affinity);
+                // SAFETY: this is the runner's own frame, and these are its types.
+                unsafe { active.suspend::<GoroutineRef, Suspend>(why) }
+            }
+        };
     }
 }
 

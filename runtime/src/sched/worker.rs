@@ -72,6 +72,8 @@ pub(crate) struct Worker {
     current: Cell<Option<GoroutineRef>>,
     /// The coroutine that the current goroutine runs on.
     active: Cell<Option<Active>>,
+    /// What a runner took that is not for it; comes first.
+    put_aside: Cell<Option<GoroutineRef>>,
     round: Cell<u32>,
     random: Cell<u64>,
     ids: Cell<(u64, u64)>,
@@ -92,6 +94,7 @@ impl Worker {
             runners: RefCell::new(Vec::new()),
             current: Cell::new(None),
             active: Cell::new(None),
+            put_aside: Cell::new(None),
             round: Cell::new(0),
             random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (index as u64 + 1)),
             ids: Cell::new((0, 0)),
@@ -108,7 +111,7 @@ impl Worker {
 
     fn run(&self) {
         loop {
-            if let Some(goroutine) = self.next() {
+            if let Some(goroutine) = self.put_aside.take().or_else(|| self.next()) {
                 self.execute(goroutine);
             } else if self.may_end() {
                 return;
@@ -263,23 +266,48 @@ impl Worker {
         true
     }
 
+    /// From here on the caller's stack, which is `active`, is that of `goroutine`.
     fn switch_identity(&self, goroutine: GoroutineRef, active: Active) {
-        self.current.set(Some(goroutine));
-        // Not read back: a child that parked may have been resumed here by another `execute`.
-        self.active.set(Some(active));
         goroutine.set_home(self.here());
+        // SAFETY: the coroutine is the one that runs; the header outlives the goroutine's run.
+        unsafe { set_label(active, goroutine) };
+        self.begin_turn(goroutine, active);
+    }
+
+    /// `goroutine` runs next, on `active`.
+    #[inline]
+    fn begin_turn(&self, goroutine: GoroutineRef, active: Active) {
+        self.current.set(Some(goroutine));
+        self.active.set(Some(active));
         let station = self.station();
         station.running.store(goroutine.as_ptr(), Ordering::Relaxed);
-        station
-            .epoch
-            .store(station.epoch.load(Ordering::Relaxed) + 1, Ordering::Release);
-        // SAFETY: the coroutine is the one that runs; the header outlives the goroutine's run.
-        unsafe {
-            active.set_label(
-                GoroutineRef::describe,
-                goroutine.as_ptr().cast_const().cast(),
-            )
-        };
+        let epoch = station.epoch.load(Ordering::Relaxed) + 1;
+        station.epoch.store(epoch, Ordering::Release);
+        if station.overdue.load(Ordering::Relaxed) {
+            station.overdue.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// A goroutine has ended, and its runner, on whose stack the caller is, takes the next one from here
+    /// without a switch, if that is a fresh one of the same kind. Any other one is kept for the loop.
+    pub(super) fn next_on(&self, active: Active, affinity: Affinity) -> Option<GoroutineRef> {
+        let next = self.next()?;
+        // SAFETY: the caller runs on this coroutine.
+        let size = unsafe { active.stack_size() };
+        let fits = next.is_fresh()
+            && next.affinity() == affinity
+            && next.stack_size().is_none()
+            && size == self.shared.config.stack_size
+            && !self.stopping.get()
+            && !self.shared.idle.has_sleepers();
+        if fits {
+            next.set_started();
+            self.switch_identity(next, active);
+            Some(next)
+        } else {
+            self.put_aside.set(Some(next));
+            None
+        }
     }
 
     // ---- the loop ----------------------------------------------------------------------------
@@ -403,12 +431,7 @@ impl Worker {
             self.change_residents(1);
         }
         // SAFETY: the runner is ours, and the goroutine's header outlives its run.
-        unsafe {
-            runner.as_active().set_label(
-                GoroutineRef::describe,
-                goroutine.as_ptr().cast_const().cast(),
-            );
-        }
+        unsafe { set_label(runner.as_active(), goroutine) };
         self.resume(goroutine, runner);
     }
 
@@ -466,17 +489,9 @@ impl Worker {
             // It is not parked, so this ends nothing: it takes effect at its next park.
             super::finish_claim(goroutine.parker().request(Request::Cancel));
         }
-        let station = self.station();
-        self.current.set(Some(goroutine));
-        self.active.set(Some(runner.as_active()));
-        station.running.store(goroutine.as_ptr(), Ordering::Relaxed);
-        station
-            .epoch
-            .store(station.epoch.load(Ordering::Relaxed) + 1, Ordering::Release);
-        if station.overdue.load(Ordering::Relaxed) {
-            station.overdue.store(false, Ordering::Relaxed);
-        }
+        self.begin_turn(goroutine, runner.as_active());
         let Step::Yielded(why) = runner.resume(goroutine);
+        let station = self.station();
         station.running.store(ptr::null_mut(), Ordering::Relaxed);
         self.active.set(None);
         // Not `goroutine`: a join may have run another one in place on this stack.
@@ -683,6 +698,20 @@ impl Worker {
             && station.timers.lock().next_deadline().is_none()
             && station.desert(|| !self.shared.is_closed())
     }
+}
+
+/// Says who runs on a stack, for the overflow message.
+///
+/// # Safety
+/// The coroutine is alive, and the goroutine for as long as the label stands.
+unsafe fn set_label(active: Active, goroutine: GoroutineRef) {
+    // SAFETY: by the contract above.
+    unsafe {
+        active.set_label(
+            GoroutineRef::describe,
+            goroutine.as_ptr().cast_const().cast(),
+        )
+    };
 }
 
 /// What a search came to.

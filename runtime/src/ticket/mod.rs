@@ -199,7 +199,7 @@ impl Parker {
         let generation = (self.word.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
         let word = generation << GENERATION_SHIFT | u64::from(listen.0) << LISTEN_SHIFT;
         // Release: a claim that reads this word acquires what the owner did before it parked.
-        self.word.store(word, Ordering::Release);
+        store(&self.word, word);
         Ticket {
             parker: NonNull::from(self),
             generation,
@@ -353,6 +353,17 @@ fn load_latest(value: &AtomicU8) -> u8 {
         value.fetch_or(0, Ordering::SeqCst)
     } else {
         value.load(Ordering::SeqCst)
+    }
+}
+
+/// A plain store. loom lets a read-modify-write of another thread that came before it be the later one,
+/// which no memory model allows, so there it is a read-modify-write too.
+#[inline(always)]
+fn store(word: &AtomicU64, value: u64) {
+    if crate::primitive::MODELLED {
+        word.swap(value, Ordering::AcqRel);
+    } else {
+        word.store(value, Ordering::Release);
     }
 }
 
