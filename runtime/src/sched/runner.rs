@@ -19,13 +19,17 @@ pub(super) fn new(size: StackSize) -> io::Result<Runner> {
     Ok(Coroutine::on_stack(stack::acquire(size)?, body))
 }
 
-/// Gives the stack of a runner back that has no goroutine.
+/// Gives the stacks of runners back that have no goroutine, the hottest last.
 ///
 /// # Safety
-/// Its last word was [`Suspend::Finished`], or it never ran.
-pub(super) unsafe fn retire(runner: Runner) {
+/// The last word of each was [`Suspend::Finished`], or it never ran.
+pub(super) unsafe fn retire(runners: impl IntoIterator<Item = Runner>) {
     // SAFETY: the loop below owns nothing between two goroutines.
-    stack::release(unsafe { runner.abandon() });
+    stack::release_batch(
+        runners
+            .into_iter()
+            .map(|runner| unsafe { runner.abandon() }),
+    );
 }
 
 fn body(yielder: &Yielder<GoroutineRef, Suspend>, first: GoroutineRef) -> Infallible {

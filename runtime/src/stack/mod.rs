@@ -113,20 +113,6 @@ pub(crate) fn acquire(size: StackSize) -> io::Result<Stack> {
     POOL.acquire(size)
 }
 
-/// Adds up to `count` stacks that hold memory to `into`, the hottest last; if the pool has none,
-/// one without. Takes the lock once.
-///
-/// # Errors
-///
-/// As [`acquire`], and only when nothing was added.
-pub(crate) fn acquire_batch(
-    size: StackSize,
-    count: usize,
-    into: &mut Vec<Stack>,
-) -> io::Result<()> {
-    POOL.acquire_batch(size, count, into)
-}
-
 /// Gives a stack back to the shared pool; it is the next to be acquired.
 pub(crate) fn release(stack: Stack) {
     POOL.release(stack);

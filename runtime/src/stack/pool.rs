@@ -102,27 +102,6 @@ impl Pool {
         }
     }
 
-    pub(super) fn acquire_batch(
-        &self,
-        size: StackSize,
-        count: usize,
-        into: &mut Vec<Stack>,
-    ) -> io::Result<()> {
-        let mut class = self.class(size);
-        let warm = class.warm.len();
-        if warm > 0 {
-            let first = warm.saturating_sub(count.max(1));
-            into.extend(class.warm.drain(first..).map(|it| Stack(it.slot)));
-            return Ok(());
-        }
-        into.push(match class.cold.pop() {
-            // One is enough: its page faults will cost more than the lock.
-            Some(slot) => Stack(slot),
-            None => self.make(class, size)?,
-        });
-        Ok(())
-    }
-
     /// Guards a slot that never was a stack. The system call runs without the lock, so that
     /// workers that start at the same time do not wait for each other.
     #[cold]

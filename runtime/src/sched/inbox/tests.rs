@@ -36,12 +36,6 @@ impl Items {
         Items((0..count).map(item).collect())
     }
 
-    /// The item of this number, with its number written to it.
-    pub(in crate::sched) fn made(item: ItemRef, number: usize) -> ItemRef {
-        item.write(number);
-        item
-    }
-
     pub(in crate::sched) fn get(&self, index: usize) -> ItemRef {
         self.0[index]
     }
@@ -57,6 +51,12 @@ impl Drop for Items {
 }
 
 impl ItemRef {
+    /// The item with its payload written, by the one who is going to push it.
+    pub(in crate::sched) fn numbered(self, number: usize) -> ItemRef {
+        self.write(number);
+        self
+    }
+
     #[cfg(loom)]
     fn write(self, number: usize) {
         // SAFETY: not pushed yet.
@@ -110,10 +110,10 @@ fn what_is_drained_goes_behind_what_is_there_oldest_first() {
     let items = Items::new(4);
     let inbox = Inbox::new();
     let mut list = List::new();
-    list.push_back(Items::made(items.get(0), 0));
+    list.push_back(items.get(0).numbered(0));
     inbox.drain_to(&mut list);
     for number in 1..4 {
-        inbox.push(Items::made(items.get(number), number));
+        inbox.push(items.get(number).numbered(number));
     }
     assert!(!inbox.is_empty());
     inbox.drain_to(&mut list);
@@ -140,8 +140,8 @@ fn loom_two_pushers_against_a_draining_owner() {
             let inbox = inbox.clone();
             let (one, two) = (items.get(first), items.get(first + 1));
             thread::spawn(move || {
-                inbox.push(Items::made(one, first));
-                inbox.push(Items::made(two, first + 1));
+                inbox.push(one.numbered(first));
+                inbox.push(two.numbered(first + 1));
             })
         });
         let mut list = List::new();

@@ -8,7 +8,7 @@ fn the_oldest_first_and_a_few_more() {
     let injector = Injector::new();
     assert!(injector.is_empty());
     for number in 0..4 {
-        injector.push(Items::made(items.get(number), number));
+        injector.push(items.get(number).numbered(number));
     }
     let mut rest = List::new();
     let first = injector.pop(2, |item| rest.push_back(item));
@@ -50,13 +50,13 @@ mod models {
         loom::model(|| {
             let items = Items::new(3);
             let injector = Arc::new(Injector::new());
-            injector.push(Items::made(items.get(0), 0));
+            injector.push(items.get(0).numbered(0));
             let pusher = {
                 let injector = injector.clone();
                 let (one, two) = (items.get(1), items.get(2));
                 thread::spawn(move || {
-                    injector.push(Items::made(one, 1));
-                    injector.push(Items::made(two, 2));
+                    injector.push(one.numbered(1));
+                    injector.push(two.numbered(2));
                 })
             };
             let thief = {
@@ -92,7 +92,7 @@ mod models {
                 let items = [0, 1].map(|n| items.get(n));
                 thread::spawn(move || {
                     for (number, item) in items.into_iter().enumerate() {
-                        injector.push(Items::made(item, number));
+                        injector.push(item.numbered(number));
                         event.wake();
                     }
                 })

@@ -75,23 +75,6 @@ fn sizes_do_not_mix() {
 }
 
 #[test]
-fn batches_keep_the_hottest_last() {
-    let pool = Pool::new();
-    let mut cache = Vec::new();
-    for _ in 0..6 {
-        pool.acquire_batch(SIZE, 4, &mut cache).unwrap();
-    }
-    assert_eq!(cache.len(), 6, "an empty pool makes one at a time");
-    let tops: Vec<_> = cache.iter().map(Stack::top).collect();
-    pool.release_batch(cache.drain(..));
-    pool.acquire_batch(SIZE, 4, &mut cache).unwrap();
-    assert_eq!(cache.iter().map(Stack::top).collect::<Vec<_>>(), tops[2..]);
-    pool.acquire_batch(SIZE, 4, &mut cache).unwrap();
-    assert_eq!(cache.len(), 6);
-    assert_eq!((pool.census().in_use, pool.census().pooled), (6, 0));
-}
-
-#[test]
 fn a_released_stack_has_no_label() {
     unsafe fn nobody(_: *const (), _: &mut super::super::SignalWriter) {}
     let pool = Pool::new();
@@ -208,8 +191,7 @@ fn no_slot_has_two_owners() {
                     .wrapping_mul(6364136223846793005)
                     .wrapping_add(1442695040888963407);
                 match seed >> 61 {
-                    0..3 => held.extend(pool.acquire(SIZE)),
-                    3 => _ = pool.acquire_batch(SIZE, 3, &mut held),
+                    0..4 => held.extend(pool.acquire(SIZE)),
                     4 => pool.release_batch(held.drain(held.len() / 2..)),
                     5 if mark == 1 => _ = pool.trim(Duration::ZERO),
                     _ => held.pop().into_iter().for_each(|stack| pool.release(stack)),
