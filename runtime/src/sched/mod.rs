@@ -160,16 +160,16 @@ impl Shared {
         Ok(shared)
     }
 
-    /// Starts a thread for a station that has none.
-    fn start_worker(self: &Arc<Shared>, index: usize) -> io::Result<()> {
+    /// Starts a worker at a station. False: it has one.
+    fn start_worker(self: &Arc<Shared>, index: usize) -> io::Result<bool> {
         let Some(seat) = self.stations[index].take_seat() else {
-            return Err(io::Error::other("the worker is running already"));
+            return Ok(false);
         };
         let name = format!("{}-{index}", self.config.thread_name);
         // If there is no thread, the seat is lost with the closure, and the station stays empty.
         self.start_thread(name, move |shared| Worker::main(shared, index, seat))?;
         self.used.fetch_max(index + 1, Ordering::Relaxed);
-        Ok(())
+        Ok(true)
     }
 
     /// Starts a thread that shutdown waits for.

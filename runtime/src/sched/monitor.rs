@@ -5,9 +5,13 @@
 //! blocks the thread. The monitor then
 //!
 //! * marks it overdue, so that the goroutine yields at its next `checkpoint`;
-//! * starts a spare worker, or brings one back, when work waits and fewer workers make progress than the
-//!   runtime was built with;
+//! * starts a spare worker, or brings one back, when work waits, nobody is idle, and fewer workers make
+//!   progress than the runtime was built with;
 //! * reports it, once for each spawn site, when the runtime was built to.
+//!
+//! A stuck worker that uses its processor (a loop) is replaced only if a processor is free or nobody else
+//! makes progress: another thread would only take turns with it. One that does not (a call that blocks)
+//! is always replaced.
 //!
 //! When a stuck worker goes on, there is one worker too many. The newest spare becomes *surplus*: it takes
 //! no fresh goroutines and ends with its last resident.
@@ -54,6 +58,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     let watch = Watch {
         shared: shared.clone(),
         seen: Vec::new(),
+        processors: num_cpus::get(),
         reported: HashSet::new(),
         cap_reported: false,
         trimmed: Instant::now(),
@@ -63,11 +68,30 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     shared.start_thread(name, move |_| watch.run())
 }
 
+/// A station at the last look.
+#[derive(Clone, Copy)]
+struct Seen {
+    epoch: u64,
+    /// Since when the epoch has been the same.
+    since: Instant,
+    cpu_time: Duration,
+}
+
+/// How the workers that are not surplus do.
+#[derive(Clone, Copy, Default)]
+struct Workers {
+    regular: usize,
+    /// Stuck, and using a processor.
+    looping: usize,
+    /// Stuck, and not.
+    blocked: usize,
+}
+
 /// What the monitor remembers.
 struct Watch {
     shared: Arc<Shared>,
-    /// For each station the epoch at the last look, and since when it has been the same.
-    seen: Vec<(u64, Instant)>,
+    seen: Vec<Seen>,
+    processors: usize,
     reported: HashSet<&'static Location<'static>>,
     cap_reported: bool,
     trimmed: Instant,
@@ -123,31 +147,45 @@ impl Watch {
         let shared = self.shared.clone();
         let now = Instant::now();
         let mut running = 0;
-        let mut stuck = 0;
-        let mut regular = 0;
+        let mut workers = Workers::default();
         for station in shared.stations() {
+            let fresh = Seen {
+                epoch: 0,
+                since: now,
+                cpu_time: Duration::ZERO,
+            };
             if self.seen.len() <= station.index {
-                self.seen.resize(station.index + 1, (0, now));
+                self.seen.resize(station.index + 1, fresh);
             }
             let active = station.is_active();
-            regular += usize::from(active && !station.is_surplus());
+            let regular = active && !station.is_surplus();
+            workers.regular += usize::from(regular);
             let epoch = station.epoch.load(Ordering::Acquire);
             let current = GoroutineRef::from_ptr(station.running.load(Ordering::Acquire));
             let seen = &mut self.seen[station.index];
             let (Some(current), true) = (current, active) else {
-                *seen = (epoch, now);
+                *seen = Seen { epoch, ..fresh };
                 continue;
             };
             running += 1;
-            if seen.0 != epoch {
-                *seen = (epoch, now);
+            if seen.epoch != epoch {
+                *seen = Seen {
+                    epoch,
+                    since: now,
+                    cpu_time: station.cpu_time(),
+                };
                 continue;
             }
-            let since = now.duration_since(seen.1);
+            let since = now.duration_since(seen.since);
             if since < TICK {
                 continue;
             }
-            stuck += usize::from(!station.is_surplus());
+            let used = station.cpu_time().saturating_sub(seen.cpu_time);
+            if used > since / 2 {
+                workers.looping += usize::from(regular);
+            } else {
+                workers.blocked += usize::from(regular);
+            }
             station.overdue.store(true, Ordering::Relaxed);
             if shared.config.report_stalls {
                 self.report(station, epoch, current, since);
@@ -157,35 +195,37 @@ impl Watch {
         if postponed {
             shared.retry_postponed();
         }
-        self.adjust(regular, stuck);
+        self.adjust(workers);
         running > 0 || postponed
     }
 
-    /// As many workers that make progress as the runtime was built with.
-    fn adjust(&mut self, regular: usize, stuck: usize) {
+    /// As many workers that make progress as the runtime was built with, see the head of this file.
+    fn adjust(&mut self, workers: Workers) {
         let shared = self.shared.clone();
-        let progress = regular - stuck;
+        let Workers {
+            regular,
+            looping,
+            blocked,
+        } = workers;
+        let progress = regular - looping - blocked;
         let wanted = shared.config.workers;
-        if progress < wanted {
-            let waiting = !shared.injector.is_empty()
-                || shared
-                    .stations()
-                    .iter()
-                    .any(|station| station.has_spare_work());
-            if waiting && !shared.idle.has_sleepers() {
-                for _ in progress..wanted {
-                    self.add_worker();
-                }
-            }
-        } else {
-            for _ in wanted..progress {
-                self.remove_worker();
+        for _ in wanted..progress {
+            self.remove_worker();
+        }
+        // Loops count as progress, unless a processor is free for what they keep waiting.
+        let places = wanted.max(self.processors);
+        let wanted = wanted.min(places.saturating_sub(looping).max(1));
+        let waiting =
+            || !shared.injector.is_empty() || shared.stations().iter().any(|s| s.has_spare_work());
+        if progress < wanted && waiting() && !shared.idle.has_sleepers() {
+            for _ in progress..wanted {
+                self.add_worker();
             }
         }
     }
 
     fn add_worker(&mut self) {
-        let shared = &self.shared;
+        let shared = self.shared.clone();
         let back = shared
             .stations()
             .iter()
@@ -195,19 +235,26 @@ impl Watch {
             station.event.wake();
             return;
         }
-        let vacant = shared.stations.iter().find(|station| !station.is_active());
-        let started = match vacant {
-            Some(station) => shared
-                .start_worker(station.index)
-                .map_err(|error| error.to_string()),
-            None => Err(format!(
-                "the limit of {} spare workers is reached",
-                shared.config.spares
-            )),
-        };
-        if let Err(reason) = started
-            && !self.cap_reported
-        {
+        let vacant = shared
+            .stations
+            .iter()
+            .filter(|station| !station.is_active());
+        for station in vacant {
+            match shared.start_worker(station.index) {
+                Ok(true) => return,
+                // Its last worker is just leaving.
+                Ok(false) => {}
+                Err(error) => return self.report_limit(&error.to_string()),
+            }
+        }
+        self.report_limit(&format!(
+            "the limit of {} spare workers is reached",
+            shared.config.spares
+        ));
+    }
+
+    fn report_limit(&mut self, reason: &str) {
+        if !self.cap_reported {
             self.cap_reported = true;
             eprintln!("fibra: all workers are stuck, and there cannot be more of them: {reason}");
         }
@@ -220,7 +267,7 @@ impl Watch {
             let progresses = self
                 .seen
                 .get(station.index)
-                .is_none_or(|(_, since)| now.duration_since(*since) < TICK);
+                .is_none_or(|seen| now.duration_since(seen.since) < TICK);
             station.index >= self.shared.config.workers
                 && station.is_active()
                 && !station.is_surplus()

@@ -12,7 +12,7 @@ use crate::timer::{Key, Timers};
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use std::ptr;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The owner's ends of a station's queues: whoever holds them is its worker.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Station {
     pub(super) overdue: AtomicBool,
     /// Enough other workers make progress: it takes no fresh goroutines, and ends with its last resident.
     pub(super) surplus: AtomicBool,
+    /// The clock of the worker's CPU time, for the monitor.
+    cpu_clock: AtomicU32,
     /// There when the station has no worker.
     seat: Mutex<Option<Seat>>,
     active: AtomicBool,
@@ -71,11 +73,13 @@ impl Station {
             epoch: AtomicU64::new(0),
             overdue: AtomicBool::new(false),
             surplus: AtomicBool::new(false),
+            cpu_clock: AtomicU32::new(libc::CLOCK_MONOTONIC as u32),
             seat: Mutex::new(Some(seat)),
             active: AtomicBool::new(false),
         }
     }
 
+    /// The right to be the worker, if there is none.
     pub(super) fn take_seat(&self) -> Option<Seat> {
         let seat = self.seat.lock().take();
         if seat.is_some() {
@@ -107,6 +111,28 @@ impl Station {
     pub(super) fn is_deserted(&self) -> bool {
         let _seat = self.seat.lock();
         !self.is_active()
+    }
+
+    /// The calling thread is the worker from now on.
+    pub(super) fn note_cpu_clock(&self) {
+        let mut clock = libc::CLOCK_MONOTONIC;
+        // SAFETY: asks for the clock of the calling thread and writes it to a local variable. If there is
+        // none, the worker counts as running all the time.
+        unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
+        self.cpu_clock.store(clock as u32, Ordering::Relaxed);
+    }
+
+    /// CPU time that the worker has used.
+    pub(super) fn cpu_time(&self) -> Duration {
+        let clock = self.cpu_clock.load(Ordering::Relaxed) as libc::clockid_t;
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: writes to a local variable. The clock of a thread that has ended is an error, which
+        // leaves zero.
+        unsafe { libc::clock_gettime(clock, &mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     }
 
     /// Whether it has a worker.

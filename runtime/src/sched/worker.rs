@@ -103,6 +103,7 @@ impl Worker {
         // The loop must not unwind: frames of goroutines would be lost.
         let bomb = AbortOnUnwind;
         current::enter(&worker);
+        worker.station().note_cpu_clock();
         worker.run();
         current::leave();
         worker.clear_up();
