@@ -57,11 +57,7 @@ where
         return f();
     }
     let parking = Parking::open_uncancellable();
-    let mut call = Call {
-        closure: Some(f),
-        result: None,
-        ticket: parking.ticket(),
-    };
+    let mut call = Call { closure: Some(f), result: None, ticket: parking.ticket() };
     // SAFETY: the closure and its result are `Send`. The call stays untouched, and alive, until the park
     // ends, which only the claim in `run` can do. `run` catches panics.
     if unsafe { submit(run::<F, T>, (&raw mut call).cast()) } {

@@ -74,10 +74,7 @@ impl Clone for Goroutine {
 
 impl fmt::Debug for Goroutine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Goroutine")
-            .field("id", &self.id())
-            .field("name", &self.name())
-            .finish()
+        f.debug_struct("Goroutine").field("id", &self.id()).field("name", &self.name()).finish()
     }
 }
 
@@ -167,27 +164,17 @@ impl<T> JoinHandle<T> {
     /// Waits until the result is there; why it did not come.
     fn wait(&self, deadline: Option<Instant>, open: fn() -> Parking) -> Result<(), Cause> {
         let goroutine = self.goroutine();
-        assert!(
-            current::goroutine() != Some(goroutine),
-            "a goroutine cannot join itself"
-        );
+        assert!(current::goroutine() != Some(goroutine), "a goroutine cannot join itself");
         let parking = open();
         if !goroutine.join_with(parking.ticket()) {
             return Ok(());
         }
         let cause = parking.wait(WaitReason::Join, deadline);
-        if cause == Cause::Notified || !goroutine.unjoin() {
-            Ok(())
-        } else {
-            Err(cause)
-        }
+        if cause == Cause::Notified || !goroutine.unjoin() { Ok(()) } else { Err(cause) }
     }
 
     fn take(&mut self) -> thread::Result<T> {
-        assert!(
-            !self.taken,
-            "the result was taken by an earlier join_timeout"
-        );
+        assert!(!self.taken, "the result was taken by an earlier join_timeout");
         self.taken = true;
         // SAFETY: made with this type; it has finished, this handle is the only one, and the result was
         // not taken before.
@@ -252,9 +239,6 @@ fn drop_result(goroutine: GoroutineRef) {
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle")
-            .field("id", &self.id())
-            .field("name", &self.name())
-            .finish()
+        f.debug_struct("JoinHandle").field("id", &self.id()).field("name", &self.name()).finish()
     }
 }

@@ -33,11 +33,7 @@ enum Owner {
 /// The caller, if it is a goroutine that may switch.
 fn switchable() -> Option<GoroutineRef> {
     let goroutine = current::goroutine()?;
-    if thread::panicking() {
-        None
-    } else {
-        Some(goroutine)
-    }
+    if thread::panicking() { None } else { Some(goroutine) }
 }
 
 impl Parking {
@@ -55,24 +51,15 @@ impl Parking {
     fn open_listening(listen: Listen) -> Parking {
         match switchable() {
             Some(goroutine) => {
-                let listen = if goroutine.uncancellable().get() == 0 {
-                    listen
-                } else {
-                    listen.deaf()
-                };
+                let listen =
+                    if goroutine.uncancellable().get() == 0 { listen } else { listen.deaf() };
                 let ticket = goroutine.parker().open(listen);
-                Parking {
-                    ticket,
-                    owner: Owner::Goroutine(goroutine),
-                }
+                Parking { ticket, owner: Owner::Goroutine(goroutine) }
             }
             None => {
                 let thread = current::thread_parker();
                 let ticket = thread.parker.open(listen.deaf());
-                Parking {
-                    ticket,
-                    owner: Owner::Thread(thread),
-                }
+                Parking { ticket, owner: Owner::Thread(thread) }
             }
         }
     }
@@ -100,9 +87,7 @@ impl Parking {
 
 #[inline]
 fn suspend(goroutine: GoroutineRef, reason: WaitReason) {
-    let Some(worker) = current::worker() else {
-        unreachable!("a goroutine runs on a worker")
-    };
+    let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
     goroutine.set_reason(reason);
     worker.suspend(Suspend::Park);
 }
@@ -126,9 +111,7 @@ fn wait_until(
         }
         return goroutine.parker().expire();
     }
-    let Some(worker) = current::worker() else {
-        unreachable!("a goroutine runs on a worker")
-    };
+    let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
     let station: *const Station = worker.station();
     let key = worker.station().insert_timer(deadline, ticket);
     suspend(goroutine, reason);

@@ -59,10 +59,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         limit: Duration,
     ) -> MutexGuard<'a, T> {
-        self.0
-            .wait_timeout(guard, limit)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
+        self.0.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 
     pub(crate) fn notify_one(&self) {

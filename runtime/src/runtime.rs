@@ -93,10 +93,7 @@ impl RuntimeBuilder {
         if !(1..=MOST_WORKERS).contains(&config.workers) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!(
-                    "a runtime has 1 to {MOST_WORKERS} workers, not {}",
-                    config.workers
-                ),
+                format!("a runtime has 1 to {MOST_WORKERS} workers, not {}", config.workers),
             ));
         }
         if let Some(bytes) = self.stack_size {
@@ -130,9 +127,7 @@ impl RuntimeBuilder {
     /// `InvalidInput` for settings or environment variables that cannot be, and what the system says when a
     /// thread cannot be started.
     pub fn build(self) -> io::Result<Runtime> {
-        Ok(Runtime {
-            shared: Shared::start(self.config()?)?,
-        })
+        Ok(Runtime { shared: Shared::start(self.config()?)? })
     }
 }
 
@@ -282,13 +277,7 @@ impl Runtime {
         let waited = wait_for_threads(&shared, deadline);
         // The threads are not waited for again.
         std::mem::forget(self);
-        if waited {
-            ShutdownReport::default()
-        } else {
-            ShutdownReport {
-                left: left(&shared),
-            }
-        }
+        if waited { ShutdownReport::default() } else { ShutdownReport { left: left(&shared) } }
     }
 }
 
@@ -301,9 +290,7 @@ impl Drop for Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime")
-            .field("metrics", &self.metrics())
-            .finish()
+        f.debug_struct("Runtime").field("metrics", &self.metrics()).finish()
     }
 }
 
@@ -361,10 +348,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let settings = Settings {
-        name: Some("main".into()),
-        ..Settings::default()
-    };
+    let settings = Settings { name: Some("main".into()), ..Settings::default() };
     // SAFETY: the closure and its result are `Send`. What they borrow outlives this call, which does not
     // return before the goroutine has ended: that wait cannot be cancelled, and does not unwind.
     let handle = unsafe {

@@ -65,10 +65,7 @@ impl Members {
         // header and its look at the flag.
         fence(Ordering::SeqCst);
         pool::for_each_live(|goroutine| {
-            if goroutine
-                .observer()
-                .is_some_and(|o| std::ptr::addr_eq(&**o, &**self))
-            {
+            if goroutine.observer().is_some_and(|o| std::ptr::addr_eq(&**o, &**self)) {
                 park::request(goroutine, Request::Cancel);
             }
             // SAFETY: the reference that `for_each_live` gave us.
@@ -142,10 +139,7 @@ impl<'scope> Scope<'scope, '_> {
         T: Send + 'scope,
     {
         self.members.pending.fetch_add(1, Ordering::Relaxed);
-        let settings = Settings {
-            observer: Some(self.members.clone()),
-            ..Settings::default()
-        };
+        let settings = Settings { observer: Some(self.members.clone()), ..Settings::default() };
         // SAFETY: the closure and its result are `Send`. What they borrow outlives 'scope, and `scope`
         // does not return before `pending` is zero, which it is only when the goroutine has ended and its
         // result was dropped or is owned by a handle that lives no longer than 'scope.
@@ -157,10 +151,7 @@ impl<'scope> Scope<'scope, '_> {
                 }
                 // SAFETY: the reference of the handle; the closure returns a `T`.
                 let handle = unsafe { JoinHandle::new(goroutine) };
-                ScopedJoinHandle {
-                    handle,
-                    scope: PhantomData,
-                }
+                ScopedJoinHandle { handle, scope: PhantomData }
             }
             Err(error) => {
                 self.members.pending.fetch_sub(1, Ordering::Relaxed);
@@ -209,16 +200,12 @@ impl<T> ScopedJoinHandle<'_, T> {
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pending = self.members.pending.load(Ordering::Relaxed);
-        f.debug_struct("Scope")
-            .field("pending", &pending)
-            .finish_non_exhaustive()
+        f.debug_struct("Scope").field("pending", &pending).finish_non_exhaustive()
     }
 }
 
 impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopedJoinHandle")
-            .field("id", &self.id())
-            .finish_non_exhaustive()
+        f.debug_struct("ScopedJoinHandle").field("id", &self.id()).finish_non_exhaustive()
     }
 }

@@ -41,10 +41,7 @@ mod imp {
 
     impl Fiber {
         pub(crate) fn new() -> Fiber {
-            Fiber {
-                bottom: Cell::new(ptr::null()),
-                size: Cell::new(0),
-            }
+            Fiber { bottom: Cell::new(ptr::null()), size: Cell::new(0) }
         }
 
         /// The resumer is about to switch to the coroutine on `stack`.
@@ -54,10 +51,7 @@ mod imp {
             let size = stack.top().addr() - stack.limit().addr();
             // SAFETY: the bounds are those of the stack that the next switch goes to.
             unsafe { __sanitizer_start_switch_fiber(&mut fake, stack.limit().cast(), size) };
-            Switching {
-                fake,
-                resumer: None,
-            }
+            Switching { fake, resumer: None }
         }
 
         /// The coroutine is about to switch to its resumer.
@@ -68,10 +62,7 @@ mod imp {
             unsafe {
                 __sanitizer_start_switch_fiber(&mut fake, self.bottom.get(), self.size.get());
             }
-            Switching {
-                fake,
-                resumer: Some(self),
-            }
+            Switching { fake, resumer: Some(self) }
         }
 
         /// The same, never to come back: the fake stack is freed.
@@ -86,11 +77,7 @@ mod imp {
         /// The coroutine runs for the first time.
         #[inline(always)]
         pub(crate) fn arrived(&self) {
-            Switching {
-                fake: ptr::null_mut(),
-                resumer: Some(self),
-            }
-            .back();
+            Switching { fake: ptr::null_mut(), resumer: Some(self) }.back();
         }
 
         /// The frames on `stack` are gone.

@@ -193,8 +193,7 @@ impl Builder {
         // SAFETY: the link was just written, and nothing else refers to it yet.
         let link = unsafe { &mut *coroutine.link.as_ptr() };
         link.name = self.name;
-        link.stack
-            .set_label(describe, coroutine.link.as_ptr().cast_const().cast());
+        link.stack.set_label(describe, coroutine.link.as_ptr().cast_const().cast());
         Ok(coroutine)
     }
 }
@@ -271,10 +270,7 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
                 stack,
                 name: None,
             });
-            Coroutine {
-                link: NonNull::new_unchecked(link),
-                types: PhantomData,
-            }
+            Coroutine { link: NonNull::new_unchecked(link), types: PhantomData }
         }
     }
 
@@ -321,9 +317,7 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
         unsafe {
             let word = self.switch_to((&raw const input).expose_provenance());
             if self.status() == Status::Suspended {
-                return Ok(Step::Yielded(
-                    ptr::with_exposed_provenance::<Yield>(word).read(),
-                ));
+                return Ok(Step::Yielded(ptr::with_exposed_provenance::<Yield>(word).read()));
             }
             match ptr::with_exposed_provenance::<thread::Result<Out>>(word).read() {
                 Ok(value) => Ok(Step::Returned(value)),
@@ -438,10 +432,7 @@ where
     // switches to this coroutine again, and its stack is kept until the resumer has moved it out.
     unsafe {
         (*link).fiber.arrived();
-        let yielder = Yielder {
-            link: NonNull::new_unchecked(link),
-            types: PhantomData,
-        };
+        let yielder = Yielder { link: NonNull::new_unchecked(link), types: PhantomData };
         let input = ptr::with_exposed_provenance::<In>(word).read();
         let place = closure_below::<F>(link);
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
@@ -532,11 +523,7 @@ impl Active {
         // SAFETY: by the contract above.
         let stack = unsafe { &(*self.0.as_ptr()).stack };
         let here = arch::stack_pointer();
-        if here > stack.top().addr() {
-            0
-        } else {
-            here.saturating_sub(stack.limit().addr())
-        }
+        if here > stack.top().addr() { 0 } else { here.saturating_sub(stack.limit().addr()) }
     }
 
     /// The size of its stack.
@@ -610,9 +597,7 @@ impl<Yield, Out> Iterator for Coroutine<(), Yield, Out> {
 
 impl<In, Yield, Out> fmt::Debug for Coroutine<In, Yield, Out> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Coroutine")
-            .field("status", &self.status())
-            .finish_non_exhaustive()
+        f.debug_struct("Coroutine").field("status", &self.status()).finish_non_exhaustive()
     }
 }
 

@@ -94,21 +94,14 @@ fn nested_and_iterated() {
 
 #[test]
 fn stack_sizes() {
-    let error = Coroutine::builder()
-        .stack_size(0)
-        .build(|_: &Yielder<(), ()>, ()| ())
-        .unwrap_err();
+    let error = Coroutine::builder().stack_size(0).build(|_: &Yielder<(), ()>, ()| ()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     let mut deep = Coroutine::builder()
         .name("deep")
         .stack_size(4 << 20)
         .build(|_: &Yielder<(), ()>, ()| {
             fn sum(n: u64) -> u64 {
-                if n == 0 {
-                    0
-                } else {
-                    std::hint::black_box(n) + sum(n - 1)
-                }
+                if n == 0 { 0 } else { std::hint::black_box(n) + sum(n - 1) }
             }
             sum(10_000)
         })
@@ -123,15 +116,10 @@ fn a_backtrace_shows_the_frames_and_ends_at_the_root() {
         std::backtrace::Backtrace::force_capture().to_string()
     }
     let mut c = Coroutine::new(|_: &Yielder<(), ()>, ()| marked_frame());
-    let Step::Returned(trace) = c.resume(()) else {
-        panic!("it returns")
-    };
+    let Step::Returned(trace) = c.resume(()) else { panic!("it returns") };
     assert!(trace.contains("marked_frame"), "{trace}");
     assert!(trace.contains("coroutine::enter"), "{trace}");
-    let last = trace
-        .lines()
-        .rfind(|line| !line.trim_start().starts_with("at "))
-        .unwrap();
+    let last = trace.lines().rfind(|line| !line.trim_start().starts_with("at ")).unwrap();
     assert!(last.contains("fibra_context_root"), "{trace}");
 }
 
@@ -160,9 +148,5 @@ fn floating_point_environment() {
     });
     assert_eq!(c.resume(()), Step::Yielded(before | ROUND_UP));
     assert_eq!(mxcsr(), before, "the resumer's is back");
-    assert_eq!(
-        c.resume(()),
-        Step::Returned(before | ROUND_UP),
-        "and the coroutine's, too"
-    );
+    assert_eq!(c.resume(()), Step::Returned(before | ROUND_UP), "and the coroutine's, too");
 }

@@ -78,9 +78,7 @@ where
     let header = goroutine.header();
     header.parker.reuse();
     header.affinity.set(affinity);
-    header
-        .reason
-        .store(WaitReason::None as u8, Ordering::Relaxed);
+    header.reason.store(WaitReason::None as u8, Ordering::Relaxed);
     header.uncancellable.set(0);
     header.stage.store(FRESH, Ordering::Relaxed);
     header.vtable.set(Some(&Types::<F, T>::VTABLE));
@@ -88,13 +86,8 @@ where
     header.id.set(id);
     header.home.store(ptr::null_mut(), Ordering::Relaxed);
     header.join.store(joiner::NOBODY, Ordering::Relaxed);
-    header.extra.store(
-        extra.map_or(ptr::null_mut(), Box::into_raw),
-        Ordering::Relaxed,
-    );
-    let payload = Payload::<F, T> {
-        closure: ManuallyDrop::new(closure),
-    };
+    header.extra.store(extra.map_or(ptr::null_mut(), Box::into_raw), Ordering::Relaxed);
+    let payload = Payload::<F, T> { closure: ManuallyDrop::new(closure) };
     // SAFETY: the slot is ours, and the rest of it is large and aligned enough for the payload or for
     // a pointer.
     unsafe {
@@ -102,8 +95,7 @@ where
         if fits_slot::<F, T>() {
             rest.cast::<Payload<F, T>>().write(payload);
         } else {
-            rest.cast::<*mut Payload<F, T>>()
-                .write(Box::into_raw(Box::new(payload)));
+            rest.cast::<*mut Payload<F, T>>().write(Box::into_raw(Box::new(payload)));
         }
     }
     // Release: `try_acquire` may find the slot by its address.
@@ -122,11 +114,7 @@ unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) -> Rest {
         }));
         let forgettable = fits_slot::<F, T>() && !mem::needs_drop::<T>() && outcome.is_ok();
         (*payload).outcome = ManuallyDrop::new(outcome);
-        if forgettable {
-            Rest::Nothing
-        } else {
-            Rest::Result
-        }
+        if forgettable { Rest::Nothing } else { Rest::Result }
     }
 }
 
@@ -169,11 +157,7 @@ unsafe fn take_outcome<F, T>(header: NonNull<Header>) -> Outcome<T> {
 /// See [`GoroutineRef::take_result`].
 unsafe fn take_result<F, T>(header: NonNull<Header>, place: *mut ()) {
     // SAFETY: the caller's contract; the place is for an `Outcome<T>`.
-    unsafe {
-        place
-            .cast::<Outcome<T>>()
-            .write(take_outcome::<F, T>(header))
-    }
+    unsafe { place.cast::<Outcome<T>>().write(take_outcome::<F, T>(header)) }
 }
 
 /// Bytes of stack that the closure and the result may need over a usual stack, because they are moved

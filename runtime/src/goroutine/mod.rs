@@ -503,9 +503,7 @@ impl GoroutineRef {
     /// Registers the one who joins; false when the result is there already.
     pub(crate) fn join_with(self, ticket: Ticket) -> bool {
         let header = self.header();
-        header
-            .join_generation
-            .store(ticket.generation(), Ordering::Relaxed);
+        header.join_generation.store(ticket.generation(), Ordering::Relaxed);
         header
             .join
             .compare_exchange(
@@ -538,12 +536,7 @@ impl GoroutineRef {
     pub(crate) fn detach(self) -> bool {
         self.header()
             .join
-            .compare_exchange(
-                joiner::NOBODY,
-                joiner::DETACHED,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
+            .compare_exchange(joiner::NOBODY, joiner::DETACHED, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 

@@ -31,10 +31,7 @@ struct Chain {
 
 impl Chain {
     const fn new() -> Chain {
-        Chain {
-            head: Cell::new(None),
-            length: Cell::new(0),
-        }
+        Chain { head: Cell::new(None), length: Cell::new(0) }
     }
 
     fn length(&self) -> usize {
@@ -57,10 +54,7 @@ impl Chain {
 
     /// Everything, in another chain.
     fn take(&self) -> Chain {
-        Chain {
-            head: Cell::new(self.head.take()),
-            length: Cell::new(self.length.take()),
-        }
+        Chain { head: Cell::new(self.head.take()), length: Cell::new(self.length.take()) }
     }
 
     /// Everything from `other`; this one is empty.
@@ -87,11 +81,8 @@ struct Slab {
 // SAFETY: the base of a mapping that is never unmapped.
 unsafe impl Send for Slab {}
 
-static SHARED: Mutex<Shared> = Mutex::new(Shared {
-    full: Vec::new(),
-    loose: Chain::new(),
-    slabs: Vec::new(),
-});
+static SHARED: Mutex<Shared> =
+    Mutex::new(Shared { full: Vec::new(), loose: Chain::new(), slabs: Vec::new() });
 
 // SAFETY: free slots belong to whoever holds the chain.
 unsafe impl Send for Chain {}
@@ -124,11 +115,7 @@ impl Shared {
     }
 
     fn carve(&mut self, count: usize) -> Chain {
-        if self
-            .slabs
-            .last()
-            .is_none_or(|slab| slab.carved == slab.slots)
-        {
+        if self.slabs.last().is_none_or(|slab| slab.carved == slab.slots) {
             let huge = !self.slabs.is_empty();
             self.slabs.push(Slab::map(huge));
         }
@@ -173,21 +160,13 @@ impl Slab {
             if before < SLAB {
                 libc::munmap(base.add(SLAB).cast(), SLAB - before);
             }
-            let advice = if huge {
-                libc::MADV_HUGEPAGE
-            } else {
-                libc::MADV_NOHUGEPAGE
-            };
+            let advice = if huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
             libc::madvise(base.cast(), SLAB, advice);
         }
         let Some(base) = NonNull::new(base) else {
             unreachable!("a mapping is never at address 0")
         };
-        Slab {
-            base,
-            carved: 0,
-            slots: SLAB / SLOT,
-        }
+        Slab { base, carved: 0, slots: SLAB / SLOT }
     }
 
     fn slot(&self, index: usize) -> GoroutineRef {
@@ -213,10 +192,7 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn new() -> Cache {
-        Cache {
-            chain: Chain::new(),
-            spare: Cell::new(None),
-        }
+        Cache { chain: Chain::new(), spare: Cell::new(None) }
     }
 
     #[inline]
@@ -229,8 +205,7 @@ impl Cache {
 
     #[cold]
     fn refill(&self) -> FreeSlot {
-        self.chain
-            .fill_from(self.spare.take().unwrap_or_else(|| shared().take_chain()));
+        self.chain.fill_from(self.spare.take().unwrap_or_else(|| shared().take_chain()));
         match self.chain.pop() {
             Some(slot) => slot,
             None => unreachable!("a chain has at least one slot"),
@@ -256,10 +231,7 @@ impl Cache {
 impl Drop for Cache {
     fn drop(&mut self) {
         let shared = shared();
-        for chain in [Some(self.chain.take()), self.spare.take()]
-            .into_iter()
-            .flatten()
-        {
+        for chain in [Some(self.chain.take()), self.spare.take()].into_iter().flatten() {
             while let Some(slot) = chain.pop() {
                 shared.loose.push(slot);
             }
@@ -294,11 +266,7 @@ pub(crate) fn for_each_live(mut visit: impl FnMut(GoroutineRef)) {
             let Some(slab) = shared.slabs.get(index) else {
                 return;
             };
-            Slab {
-                base: slab.base,
-                carved: slab.carved,
-                slots: slab.slots,
-            }
+            Slab { base: slab.base, carved: slab.carved, slots: slab.slots }
         };
         for slot in 0..slab.carved {
             if let Some(goroutine) = slab.slot(slot).try_acquire() {

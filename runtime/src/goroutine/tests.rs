@@ -3,14 +3,7 @@ use super::*;
 use std::sync::Arc;
 
 fn spawn<T>(cache: &Cache, closure: impl FnOnce() -> T) -> GoroutineRef {
-    new(
-        cache.take(),
-        closure,
-        1,
-        Affinity::Worker,
-        None,
-        Location::caller(),
-    )
+    new(cache.take(), closure, 1, Affinity::Worker, None, Location::caller())
 }
 
 fn free(cache: &Cache, goroutine: GoroutineRef) {

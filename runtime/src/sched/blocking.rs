@@ -24,11 +24,7 @@ struct Pool {
     idle: usize,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool {
-    jobs: VecDeque::new(),
-    threads: 0,
-    idle: 0,
-});
+static POOL: Mutex<Pool> = Mutex::new(Pool { jobs: VecDeque::new(), threads: 0, idle: 0 });
 static CHANGED: Condvar = Condvar::new();
 
 fn pool() -> MutexGuard<'static, Pool> {
@@ -45,9 +41,7 @@ pub(crate) unsafe fn submit(run: unsafe fn(*mut ()), argument: *mut ()) -> bool 
     let mut pool = pool();
     // An idle thread may already be spoken for by a job in the queue.
     if pool.idle <= pool.jobs.len() && pool.threads < MOST_THREADS {
-        let thread = std::thread::Builder::new()
-            .name("fibra-blocking".into())
-            .spawn(work);
+        let thread = std::thread::Builder::new().name("fibra-blocking".into()).spawn(work);
         match thread {
             Ok(_) => pool.threads += 1,
             Err(_) if pool.threads == 0 => return false,
@@ -80,10 +74,7 @@ fn work() {
                 pool.threads -= 1;
                 return;
             }
-            pool = CHANGED
-                .wait_timeout(pool, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            pool = CHANGED.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         pool.idle -= 1;
     }

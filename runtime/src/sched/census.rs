@@ -26,22 +26,17 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new() -> Tally {
-        Tally {
-            spawned: AtomicU64::new(0),
-            finished: AtomicU64::new(0),
-        }
+        Tally { spawned: AtomicU64::new(0), finished: AtomicU64::new(0) }
     }
 
     #[inline]
     pub(crate) fn count_spawned(&self) {
-        self.spawned
-            .store(self.spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.spawned.store(self.spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     #[inline]
     pub(crate) fn count_finished(&self) {
-        self.finished
-            .store(self.finished.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.finished.store(self.finished.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 }
 
@@ -108,15 +103,9 @@ impl Census {
         gate: &Gate,
         tallies: impl Iterator<Item = &'a Tally> + Clone,
     ) -> Census {
-        let finished = tallies
-            .clone()
-            .map(|t| t.finished.load(Ordering::Acquire))
-            .sum();
+        let finished = tallies.clone().map(|t| t.finished.load(Ordering::Acquire)).sum();
         let inside: u64 = tallies.map(|t| t.spawned.load(Ordering::Acquire)).sum();
-        Census {
-            finished,
-            spawned: inside + gate.entered(),
-        }
+        Census { finished, spawned: inside + gate.entered() }
     }
 
     pub(crate) fn live(self) -> u64 {

@@ -59,9 +59,7 @@ pub(super) fn leave() {
 /// The calling thread's parker. Once its thread-locals are gone, one that is not given back.
 #[inline(never)]
 pub(crate) fn thread_parker() -> &'static ThreadParker {
-    THREAD
-        .try_with(|thread| thread.parker)
-        .unwrap_or_else(|_| ThreadParker::lease())
+    THREAD.try_with(|thread| thread.parker).unwrap_or_else(|_| ThreadParker::lease())
 }
 
 /// The calling thread's values of goroutine-local statics; `None` once its thread-locals are gone.

@@ -28,11 +28,7 @@ pub(crate) struct Event {
 
 impl Event {
     pub(crate) fn new() -> Event {
-        Event {
-            state: AtomicU32::new(AWAKE),
-            lock: Mutex::new(()),
-            changed: Condvar::new(),
-        }
+        Event { state: AtomicU32::new(AWAKE), lock: Mutex::new(()), changed: Condvar::new() }
     }
 
     /// From here on a wake is remembered. The owner now checks for work, then waits or finishes.

@@ -79,20 +79,13 @@ impl Idle {
     pub(crate) fn notify(&self) -> Option<usize> {
         fence(Ordering::SeqCst);
         let counts = self.counts.load(Ordering::Relaxed);
-        if counts >= SEARCHING || counts == 0 {
-            None
-        } else {
-            self.pick(|_| true, |_| {})
-        }
+        if counts >= SEARCHING || counts == 0 { None } else { self.pick(|_| true, |_| {}) }
     }
 
     /// Whether a worker sleeps; may be outdated.
     #[inline]
     pub(crate) fn has_sleepers(&self) -> bool {
-        !self
-            .counts
-            .load(Ordering::Relaxed)
-            .is_multiple_of(SEARCHING)
+        !self.counts.load(Ordering::Relaxed).is_multiple_of(SEARCHING)
     }
 
     /// Takes a sleeper that suits off the list, and does `with` to it before it can know.
@@ -108,8 +101,7 @@ impl Idle {
         let position = sleepers.iter().rposition(|&id| suits(usize::from(id)))?;
         let id = usize::from(sleepers.remove(position));
         // It wakes as a searcher.
-        self.counts
-            .fetch_add(SEARCHING - SLEEPING, Ordering::SeqCst);
+        self.counts.fetch_add(SEARCHING - SLEEPING, Ordering::SeqCst);
         with(id);
         Some(id)
     }
@@ -119,9 +111,7 @@ impl Idle {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(id as u16);
         match searching {
-            Some(Searching(())) => self
-                .counts
-                .fetch_sub(SEARCHING - SLEEPING, Ordering::SeqCst),
+            Some(Searching(())) => self.counts.fetch_sub(SEARCHING - SLEEPING, Ordering::SeqCst),
             None => self.counts.fetch_add(SLEEPING, Ordering::SeqCst),
         };
         drop(sleepers);
@@ -131,10 +121,7 @@ impl Idle {
     /// Is awake again. Somebody who picked it left it counted as searching.
     pub(crate) fn leave(&self, id: usize) -> Option<Searching> {
         let mut sleepers = self.sleepers.lock();
-        match sleepers
-            .iter()
-            .position(|&sleeper| usize::from(sleeper) == id)
-        {
+        match sleepers.iter().position(|&sleeper| usize::from(sleeper) == id) {
             Some(position) => {
                 sleepers.remove(position);
                 self.counts.fetch_sub(SLEEPING, Ordering::SeqCst);

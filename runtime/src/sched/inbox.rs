@@ -19,10 +19,7 @@ pub(crate) struct Inbox<N: Node> {
 
 impl<N: Node> Inbox<N> {
     pub(crate) fn new() -> Inbox<N> {
-        Inbox {
-            newest: AtomicPtr::new(ptr::null_mut()),
-            nodes: PhantomData,
-        }
+        Inbox { newest: AtomicPtr::new(ptr::null_mut()), nodes: PhantomData }
     }
 
     /// Hands the node over. The caller then wakes the owner if it sleeps.

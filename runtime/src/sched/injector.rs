@@ -18,18 +18,14 @@ pub(crate) struct Injector<N: Node> {
 
 impl<N: Node> Injector<N> {
     pub(crate) fn new() -> Injector<N> {
-        Injector {
-            length: AtomicUsize::new(0),
-            list: Mutex::new(List::new()),
-        }
+        Injector { length: AtomicUsize::new(0), list: Mutex::new(List::new()) }
     }
 
     /// The caller then wakes an idle worker.
     pub(crate) fn push(&self, node: N) {
         let list = self.list.lock();
         list.push_back(node);
-        self.length
-            .store(self.length.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.length.store(self.length.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     #[inline]
@@ -40,11 +36,7 @@ impl<N: Node> Injector<N> {
     /// Takes the oldest; up to `more` of those behind it go to `rest`, in order.
     #[inline]
     pub(crate) fn pop(&self, more: usize, rest: impl FnMut(N)) -> Option<N> {
-        if self.is_empty() {
-            None
-        } else {
-            self.pop_locked(more, rest)
-        }
+        if self.is_empty() { None } else { self.pop_locked(more, rest) }
     }
 
     #[cold]
@@ -58,10 +50,7 @@ impl<N: Node> Injector<N> {
             rest(node);
             taken += 1;
         }
-        self.length.store(
-            self.length.load(Ordering::Relaxed) - taken,
-            Ordering::Release,
-        );
+        self.length.store(self.length.load(Ordering::Relaxed) - taken, Ordering::Release);
         Some(first)
     }
 }

@@ -21,10 +21,7 @@ pub(crate) struct List<N: Node> {
 
 impl<N: Node> List<N> {
     pub(crate) const fn new() -> List<N> {
-        List {
-            head: Cell::new(None),
-            tail: Cell::new(None),
-        }
+        List { head: Cell::new(None), tail: Cell::new(None) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -60,9 +57,6 @@ impl<N: Node> List<N> {
 
     /// Everything, in another list.
     pub(crate) fn take(&self) -> List<N> {
-        List {
-            head: Cell::new(self.head.take()),
-            tail: Cell::new(self.tail.take()),
-        }
+        List { head: Cell::new(self.head.take()), tail: Cell::new(self.tail.take()) }
     }
 }

@@ -212,9 +212,7 @@ impl Shared {
     /// A fresh goroutine from a thread that is no worker of this runtime.
     pub(crate) fn inject(&self, goroutine: GoroutineRef) -> Result<(), Refusal> {
         self.check_stacks()?;
-        self.gate
-            .enter()
-            .map_err(|census::Closed| Refusal::ShuttingDown)?;
+        self.gate.enter().map_err(|census::Closed| Refusal::ShuttingDown)?;
         self.injector.push(goroutine);
         self.notify();
         Ok(())
@@ -222,11 +220,7 @@ impl Shared {
 
     #[inline]
     fn check_stacks(&self) -> Result<(), Refusal> {
-        if self.out_of_stacks.load(Ordering::Relaxed) {
-            Err(Refusal::OutOfStacks)
-        } else {
-            Ok(())
-        }
+        if self.out_of_stacks.load(Ordering::Relaxed) { Err(Refusal::OutOfStacks) } else { Ok(()) }
     }
 
     /// A resident of `station` is runnable again; the caller is another thread.
@@ -253,10 +247,7 @@ impl Shared {
     }
 
     fn census(&self) -> Census {
-        Census::take(
-            &self.gate,
-            self.stations.iter().map(|station| &station.tally),
-        )
+        Census::take(&self.gate, self.stations.iter().map(|station| &station.tally))
     }
 
     pub(crate) fn live(&self) -> u64 {
@@ -265,17 +256,8 @@ impl Shared {
 
     pub(crate) fn counts(&self) -> Counts {
         let Census { spawned, finished } = self.census();
-        let workers = self
-            .stations()
-            .iter()
-            .filter(|station| station.is_active())
-            .count();
-        Counts {
-            spawned,
-            finished,
-            steals: self.steals.load(Ordering::Relaxed),
-            workers,
-        }
+        let workers = self.stations().iter().filter(|station| station.is_active()).count();
+        Counts { spawned, finished, steals: self.steals.load(Ordering::Relaxed), workers }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

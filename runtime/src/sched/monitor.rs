@@ -43,9 +43,7 @@ pub(super) struct Monitor {
 
 impl Monitor {
     pub(super) fn new() -> Monitor {
-        Monitor {
-            event: Event::new(),
-        }
+        Monitor { event: Event::new() }
     }
 
     /// There is something to watch. Cheap when the monitor is awake.
@@ -149,11 +147,7 @@ impl Watch {
         let mut running = 0;
         let mut workers = Workers::default();
         for station in shared.stations() {
-            let fresh = Seen {
-                epoch: 0,
-                since: now,
-                cpu_time: Duration::ZERO,
-            };
+            let fresh = Seen { epoch: 0, since: now, cpu_time: Duration::ZERO };
             if self.seen.len() <= station.index {
                 self.seen.resize(station.index + 1, fresh);
             }
@@ -169,11 +163,7 @@ impl Watch {
             };
             running += 1;
             if seen.epoch != epoch {
-                *seen = Seen {
-                    epoch,
-                    since: now,
-                    cpu_time: station.cpu_time(),
-                };
+                *seen = Seen { epoch, since: now, cpu_time: station.cpu_time() };
                 continue;
             }
             let since = now.duration_since(seen.since);
@@ -202,11 +192,7 @@ impl Watch {
     /// As many workers that make progress as the runtime was built with, see the head of this file.
     fn adjust(&mut self, workers: Workers) {
         let shared = self.shared.clone();
-        let Workers {
-            regular,
-            looping,
-            blocked,
-        } = workers;
+        let Workers { regular, looping, blocked } = workers;
         let progress = regular - looping - blocked;
         let wanted = shared.config.workers;
         for _ in wanted..progress {
@@ -226,19 +212,13 @@ impl Watch {
 
     fn add_worker(&mut self) {
         let shared = self.shared.clone();
-        let back = shared
-            .stations()
-            .iter()
-            .find(|s| s.is_active() && s.is_surplus());
+        let back = shared.stations().iter().find(|s| s.is_active() && s.is_surplus());
         if let Some(station) = back {
             station.surplus.store(false, Ordering::Relaxed);
             station.event.wake();
             return;
         }
-        let vacant = shared
-            .stations
-            .iter()
-            .filter(|station| !station.is_active());
+        let vacant = shared.stations.iter().filter(|station| !station.is_active());
         for station in vacant {
             match shared.start_worker(station.index) {
                 Ok(true) => return,

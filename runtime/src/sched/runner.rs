@@ -25,11 +25,7 @@ pub(super) fn new(size: StackSize) -> io::Result<Runner> {
 /// The last word of each was [`Suspend::Finished`], or it never ran.
 pub(super) unsafe fn retire(runners: impl IntoIterator<Item = Runner>) {
     // SAFETY: the loop below owns nothing between two goroutines.
-    stack::release_batch(
-        runners
-            .into_iter()
-            .map(|runner| unsafe { runner.abandon() }),
-    );
+    stack::release_batch(runners.into_iter().map(|runner| unsafe { runner.abandon() }));
 }
 
 fn body(yielder: &Yielder<GoroutineRef, Suspend>, first: GoroutineRef) -> Infallible {

@@ -74,12 +74,7 @@ where
 }
 
 fn extra<F, T>(settings: Settings, shared: &Shared) -> io::Result<Option<Box<Extra>>> {
-    let Settings {
-        name,
-        stack_size,
-        observer,
-        ..
-    } = settings;
+    let Settings { name, stack_size, observer, .. } = settings;
     let more = const { goroutine::needed_stack::<F, T>() };
     if name.is_none() && stack_size.is_none() && observer.is_none() && more == 0 {
         return Ok(None);
@@ -92,12 +87,7 @@ fn extra<F, T>(settings: Settings, shared: &Shared) -> io::Result<Option<Box<Ext
             bytes => bytes.saturating_add(more),
         })?),
     };
-    Ok(Some(Box::new(Extra {
-        name,
-        stack_size,
-        observer,
-        ..Extra::default()
-    })))
+    Ok(Some(Box::new(Extra { name, stack_size, observer, ..Extra::default() })))
 }
 
 /// Undoes what was made of a goroutine that nobody took.

@@ -55,10 +55,7 @@ pub(crate) struct Station {
 
 impl Station {
     pub(super) fn new(runtime: Weak<Shared>, index: usize) -> Station {
-        let seat = Seat {
-            fresh: Deque::new_lifo(),
-            ready: Deque::new_fifo(),
-        };
+        let seat = Seat { fresh: Deque::new_lifo(), ready: Deque::new_fifo() };
         Station {
             runtime,
             index,
@@ -125,10 +122,7 @@ impl Station {
     /// CPU time that the worker has used.
     pub(super) fn cpu_time(&self) -> Duration {
         let clock = self.cpu_clock.load(Ordering::Relaxed) as libc::clockid_t;
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: writes to a local variable. The clock of a thread that has ended is an error, which
         // leaves zero.
         unsafe { libc::clock_gettime(clock, &mut time) };

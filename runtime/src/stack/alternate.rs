@@ -56,9 +56,7 @@ impl AlternateStack {
         if base == libc::MAP_FAILED {
             return None;
         }
-        let this = Self {
-            base: NonNull::new(base)?,
-        };
+        let this = Self { base: NonNull::new(base)? };
         // Without its guard it would be worse than none.
         // SAFETY: the page is ours, and unused so far.
         let guarded = unsafe { libc::mprotect(base, GUARD, libc::PROT_NONE) } == 0;
@@ -98,11 +96,7 @@ impl Drop for AlternateStack {
 
 /// This thread's alternate stack; `SS_DISABLE` in its flags if it has none.
 fn current() -> libc::stack_t {
-    let mut now = libc::stack_t {
-        ss_sp: ptr::null_mut(),
-        ss_flags: libc::SS_DISABLE,
-        ss_size: 0,
-    };
+    let mut now = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
     // SAFETY: `now` is writable, and a null new stack changes nothing.
     unsafe { libc::sigaltstack(ptr::null(), &mut now) };
     now

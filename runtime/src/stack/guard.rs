@@ -163,16 +163,11 @@ impl Guards {
     fn mprotect(&self, slot: Slot) -> io::Result<()> {
         let budget = self.map_budget()?;
         // Relaxed: a counter, no other memory depends on it.
-        let taken = self
-            .maps
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |maps| {
-                maps.checked_add(MAPS_PER_GUARD)
-                    .filter(|&maps| maps <= budget)
-            });
+        let taken = self.maps.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |maps| {
+            maps.checked_add(MAPS_PER_GUARD).filter(|&maps| maps <= budget)
+        });
         if let Err(maps) = taken {
-            return Err(out_of_maps(&format!(
-                "{maps} of a budget of {budget} are taken"
-            )));
+            return Err(out_of_maps(&format!("{maps} of a budget of {budget} are taken")));
         }
         // SAFETY: the guard is part of a mapped slot, and no `Stack` owns that slot yet, so that
         // nobody's memory becomes unreadable.
@@ -190,9 +185,7 @@ impl Guards {
 
     fn map_budget(&self) -> io::Result<usize> {
         let configured = settings()?.map_budget;
-        Ok(*self
-            .budget
-            .get_or_init(|| configured.unwrap_or_else(default_map_budget)))
+        Ok(*self.budget.get_or_init(|| configured.unwrap_or_else(default_map_budget)))
     }
 }
 
@@ -216,10 +209,7 @@ pub(super) fn readable(address: *const u8) -> bool {
 }
 
 fn explain(slot: Slot, error: io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("cannot guard a stack of {}: {error}", slot.size()),
-    )
+    io::Error::new(error.kind(), format!("cannot guard a stack of {}: {error}", slot.size()))
 }
 
 #[cold]
@@ -259,9 +249,7 @@ impl Settings {
             Some(word) if word == "install" => Some(GuardKind::Install),
             Some(word) if word == "mprotect" => Some(GuardKind::Mprotect),
             Some(word) => {
-                return Err(format!(
-                    "FIBRA_STACK_GUARD={word:?}: want `install` or `mprotect`"
-                ));
+                return Err(format!("FIBRA_STACK_GUARD={word:?}: want `install` or `mprotect`"));
             }
         };
         let map_budget = match budget {
@@ -284,9 +272,7 @@ fn settings() -> io::Result<Settings> {
             variable("FIBRA_MAP_BUDGET").as_deref(),
         )
     });
-    settings
-        .clone()
-        .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))
+    settings.clone().map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 /// Checks `FIBRA_STACK_GUARD` (`install` or `mprotect`) and `FIBRA_MAP_BUDGET` (how many memory

@@ -78,12 +78,8 @@ pub(super) unsafe fn set_label(slot: Slot, describe: *const (), subject: *const 
 fn label(slot: Slot) -> Option<(Describe, *const ())> {
     let label: *mut AtomicPtr<()> = slot.label();
     // SAFETY: as in `set_label`; pages never written read as zeros.
-    let (describe, subject) = unsafe {
-        (
-            (*label).load(Ordering::Relaxed),
-            (*label.add(1)).load(Ordering::Relaxed),
-        )
-    };
+    let (describe, subject) =
+        unsafe { ((*label).load(Ordering::Relaxed), (*label.add(1)).load(Ordering::Relaxed)) };
     // SAFETY: the word is null, or a function pointer stored by `set_label`; `Option` of a
     // function pointer has exactly these values.
     let describe = unsafe { mem::transmute::<*mut (), Option<Describe>>(describe) };
@@ -192,11 +188,8 @@ fn pass_on(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    let previous = SIGNALS
-        .iter()
-        .zip(&PREVIOUS)
-        .find(|(it, _)| **it == signal)
-        .and_then(|(_, it)| it.get());
+    let previous =
+        SIGNALS.iter().zip(&PREVIOUS).find(|(it, _)| **it == signal).and_then(|(_, it)| it.get());
     match previous {
         Some(previous) if previous.sa_sigaction == libc::SIG_IGN && !fault.is_real => {}
         // A real fault cannot be ignored: the kernel takes the default action.

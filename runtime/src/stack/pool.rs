@@ -138,10 +138,7 @@ impl Pool {
                     self.class(size)
                 }
             };
-            class.warm.push_back(Warm {
-                slot: stack.0,
-                released_at,
-            });
+            class.warm.push_back(Warm { slot: stack.0, released_at });
             held = Some((size, class));
         }
     }
@@ -271,13 +268,7 @@ impl Class {
 fn give_memory_back(slot: Slot) {
     // It fails only in locked memory, which its owner wants to keep; then there is nothing to do.
     // SAFETY: the usable part of a slot is mapped, and a resting slot's bytes are nobody's.
-    unsafe {
-        libc::madvise(
-            slot.limit().cast(),
-            slot.size().bytes(),
-            libc::MADV_DONTNEED,
-        )
-    };
+    unsafe { libc::madvise(slot.limit().cast(), slot.size().bytes(), libc::MADV_DONTNEED) };
 }
 
 #[cold]
@@ -291,14 +282,8 @@ fn cannot_reserve(size: StackSize, error: &io::Error) -> io::Error {
 
 /// Time since boot, a few milliseconds coarse: cheap enough for each release.
 fn now() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable. The clock exists since Linux 2.6.32.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
-    Duration::new(
-        time.tv_sec.unsigned_abs(),
-        time.tv_nsec.unsigned_abs() as u32,
-    )
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }

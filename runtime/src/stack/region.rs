@@ -122,12 +122,7 @@ impl Region {
         // Before the first stack exists, so that no overflow goes unnamed.
         overflow::install_handler();
         let base = NonNull::new(base.cast()).expect("mmap never returns null");
-        Ok(Self::publish(Region {
-            base,
-            size,
-            slots,
-            older: ptr::null(),
-        }))
+        Ok(Self::publish(Region { base, size, slots, older: ptr::null() }))
     }
 
     fn publish(region: Region) -> &'static Region {
@@ -153,10 +148,7 @@ impl Region {
         assert!(index < self.slots, "slot {index} of {}", self.slots);
         // SAFETY: `index + 1 <= slots`, and the mapping is `slots` strides long.
         let end = unsafe { self.base.add((index + 1) * Self::stride(self.size)) };
-        Slot {
-            end,
-            size: self.size,
-        }
+        Slot { end, size: self.size }
     }
 
     /// The slot that `address` lies in, of whatever region. Async-signal-safe.

@@ -22,11 +22,7 @@ pub(crate) struct SignalWriter {
 
 impl SignalWriter {
     pub(crate) const fn new(descriptor: libc::c_int) -> Self {
-        Self {
-            descriptor,
-            len: 0,
-            buffer: [MaybeUninit::uninit(); 512],
-        }
+        Self { descriptor, len: 0, buffer: [MaybeUninit::uninit(); 512] }
     }
 
     /// Adds text.

@@ -29,17 +29,11 @@ impl StackSize {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for 0 and for more than [`MAX`](Self::MAX).
     pub(crate) fn new(bytes: usize) -> io::Result<Self> {
         if bytes == 0 {
-            let text = format!(
-                "a stack of 0 bytes was asked for; the least is {}",
-                Self::MIN
-            );
+            let text = format!("a stack of 0 bytes was asked for; the least is {}", Self::MIN);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         if bytes > Self::MAX.0 {
-            let text = format!(
-                "a stack of {bytes} bytes was asked for; the most is {}",
-                Self::MAX
-            );
+            let text = format!("a stack of {bytes} bytes was asked for; the most is {}", Self::MAX);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         Ok(Self(bytes.next_power_of_two().max(Self::MIN.0)))

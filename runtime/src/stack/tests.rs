@@ -25,21 +25,13 @@ pub(super) mod child {
         }
         let (_crate, module) = module.split_once("::").unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
-            .args([
-                &format!("{module}::{test}"),
-                "--exact",
-                "--nocapture",
-                "--test-threads=1",
-            ])
+            .args([&format!("{module}::{test}"), "--exact", "--nocapture", "--test-threads=1"])
             .env(MARK, "1")
             .envs(environment.iter().copied())
             .output()
             .unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            !String::from_utf8_lossy(&output.stdout).contains("running 0 tests"),
-            "{test}"
-        );
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("running 0 tests"), "{test}");
         (output, stderr)
     }
 }
@@ -50,10 +42,7 @@ fn passes_in_child(test: &str, environment: &[(&str, &str)], body: fn()) {
 }
 
 fn maps() -> usize {
-    fs::read_to_string("/proc/self/maps")
-        .unwrap()
-        .lines()
-        .count()
+    fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
 #[test]
@@ -63,14 +52,8 @@ fn a_malformed_environment_is_reported_each_time() {
         for _ in 0..2 {
             let error = check_environment().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert!(
-                error.to_string().contains("FIBRA_STACK_GUARD=\"concrete\""),
-                "{error}"
-            );
-            assert_eq!(
-                acquire(StackSize::MIN).unwrap_err().kind(),
-                ErrorKind::InvalidInput
-            );
+            assert!(error.to_string().contains("FIBRA_STACK_GUARD=\"concrete\""), "{error}");
+            assert_eq!(acquire(StackSize::MIN).unwrap_err().kind(), ErrorKind::InvalidInput);
         }
         assert_eq!(census().in_use, 0);
     });
@@ -83,10 +66,7 @@ fn the_environment_sets_kind_and_budget() {
         check_environment().unwrap();
         let one = acquire(StackSize::MIN).unwrap();
         let _two = acquire(StackSize::MIN).unwrap();
-        assert_eq!(
-            acquire(StackSize::MIN).unwrap_err().kind(),
-            ErrorKind::OutOfMemory
-        );
+        assert_eq!(acquire(StackSize::MIN).unwrap_err().kind(), ErrorKind::OutOfMemory);
         release(one);
         let _one = acquire(StackSize::MIN).unwrap();
         let census = census();
@@ -97,60 +77,46 @@ fn the_environment_sets_kind_and_budget() {
 
 #[test]
 fn many_stacks_need_few_maps() {
-    passes_in_child(
-        "many_stacks_need_few_maps",
-        &[("FIBRA_STACK_GUARD", "install")],
-        || {
-            let before = maps();
-            for _ in 0..50_000 {
-                match acquire(StackSize::DEFAULT) {
-                    // SAFETY: the byte is the stack's, and the stack is ours.
-                    Ok(stack) => unsafe { stack.top().sub(1).write(1) },
-                    Err(error) => return assert_eq!(error.kind(), ErrorKind::Unsupported),
-                }
+    passes_in_child("many_stacks_need_few_maps", &[("FIBRA_STACK_GUARD", "install")], || {
+        let before = maps();
+        for _ in 0..50_000 {
+            match acquire(StackSize::DEFAULT) {
+                // SAFETY: the byte is the stack's, and the stack is ours.
+                Ok(stack) => unsafe { stack.top().sub(1).write(1) },
+                Err(error) => return assert_eq!(error.kind(), ErrorKind::Unsupported),
             }
-            assert!(maps() < before + 50, "{} and then {}", before, maps());
-        },
-    );
+        }
+        assert!(maps() < before + 50, "{} and then {}", before, maps());
+    });
 }
 
 #[test]
 fn a_kernel_out_of_maps_is_an_error_and_loses_nothing() {
-    let environment = [
-        ("FIBRA_STACK_GUARD", "mprotect"),
-        ("FIBRA_MAP_BUDGET", "100000000"),
-    ];
-    passes_in_child(
-        "a_kernel_out_of_maps_is_an_error_and_loses_nothing",
-        &environment,
-        || {
-            let limit = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
-            if limit.trim().parse::<usize>().unwrap() > 1 << 20 {
-                return; // It would take minutes.
+    let environment = [("FIBRA_STACK_GUARD", "mprotect"), ("FIBRA_MAP_BUDGET", "100000000")];
+    passes_in_child("a_kernel_out_of_maps_is_an_error_and_loses_nothing", &environment, || {
+        let limit = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+        if limit.trim().parse::<usize>().unwrap() > 1 << 20 {
+            return; // It would take minutes.
+        }
+        // No allocation while there are no maps left, only counting.
+        let mut stacks = Vec::with_capacity(1 << 20);
+        let error = loop {
+            match acquire(StackSize::MIN) {
+                Ok(stack) => stacks.push(stack),
+                Err(error) => break error,
             }
-            // No allocation while there are no maps left, only counting.
-            let mut stacks = Vec::with_capacity(1 << 20);
-            let error = loop {
-                match acquire(StackSize::MIN) {
-                    Ok(stack) => stacks.push(stack),
-                    Err(error) => break error,
-                }
-            };
-            let guard_maps = census().guard_maps;
-            let freed = stacks.pop();
-            freed.into_iter().for_each(release);
-            assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-            assert!(error.to_string().contains("vm.max_map_count"), "{error}");
-            assert_eq!(guard_maps, 2 * (stacks.len() + 1));
-            stacks.push(acquire(StackSize::MIN).unwrap());
-            assert_eq!(
-                acquire(StackSize::MIN).unwrap_err().kind(),
-                ErrorKind::OutOfMemory
-            );
-            assert_eq!(census().in_use, stacks.len());
-            // Address space cannot be reserved either, and says so.
-            let error = acquire(StackSize::DEFAULT).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-        },
-    );
+        };
+        let guard_maps = census().guard_maps;
+        let freed = stacks.pop();
+        freed.into_iter().for_each(release);
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("vm.max_map_count"), "{error}");
+        assert_eq!(guard_maps, 2 * (stacks.len() + 1));
+        stacks.push(acquire(StackSize::MIN).unwrap());
+        assert_eq!(acquire(StackSize::MIN).unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert_eq!(census().in_use, stacks.len());
+        // Address space cannot be reserved either, and says so.
+        let error = acquire(StackSize::DEFAULT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    });
 }

@@ -186,11 +186,7 @@ pub(crate) enum Settled {
 
 impl Parker {
     pub(crate) fn new(kind: Kind) -> Parker {
-        Parker {
-            word: AtomicU64::new(CLOSED),
-            requests: AtomicU8::new(0),
-            kind,
-        }
+        Parker { word: AtomicU64::new(CLOSED), requests: AtomicU8::new(0), kind }
     }
 
     /// Begins the next park. Owner only.
@@ -200,10 +196,7 @@ impl Parker {
         let word = generation << GENERATION_SHIFT | u64::from(listen.0) << LISTEN_SHIFT;
         // Release: a claim that reads this word acquires what the owner did before it parked.
         store(&self.word, word);
-        Ticket {
-            parker: NonNull::from(self),
-            generation,
-        }
+        Ticket { parker: NonNull::from(self), generation }
     }
 
     /// Marks the owner as parked, after its registers are saved.
@@ -214,25 +207,15 @@ impl Parker {
             return Settled::Ended(cause);
         }
         let pending = u64::from(load_latest(&self.requests)) & ((word & LISTEN) >> LISTEN_SHIFT);
-        if pending == 0 {
-            Settled::Parked
-        } else {
-            self.end_by_request(pending, word | PARKED)
-        }
+        if pending == 0 { Settled::Parked } else { self.end_by_request(pending, word | PARKED) }
     }
 
     #[cold]
     fn end_by_request(&self, pending: u64, word: u64) -> Settled {
-        let request = if pending & Request::Cancel as u64 != 0 {
-            Request::Cancel
-        } else {
-            Request::Unpark
-        };
+        let request =
+            if pending & Request::Cancel as u64 != 0 { Request::Cancel } else { Request::Unpark };
         let ended = word | (request.cause() as u64) << CAUSE_SHIFT;
-        match self
-            .word
-            .compare_exchange(word, ended, Ordering::SeqCst, Ordering::SeqCst)
-        {
+        match self.word.compare_exchange(word, ended, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => Settled::Ended(request.cause()),
             // Somebody claimed meanwhile, found PARKED and makes the owner runnable.
             Err(_) => Settled::Parked,
@@ -302,8 +285,7 @@ impl Parker {
 
     fn try_claim(&self, word: u64, cause: Cause) -> Result<Claim, u64> {
         let claimed = word | (cause as u64) << CAUSE_SHIFT;
-        self.word
-            .compare_exchange(word, claimed, Ordering::SeqCst, Ordering::SeqCst)?;
+        self.word.compare_exchange(word, claimed, Ordering::SeqCst, Ordering::SeqCst)?;
         Ok(if word & PARKED == 0 {
             Claim::Early
         } else {

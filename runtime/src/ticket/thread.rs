@@ -42,9 +42,7 @@ impl ThreadParker {
 
     /// The thread ends.
     pub(crate) fn give_back(&'static self) {
-        FREE.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(self);
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
     /// The thread behind a runnable parker.

@@ -23,14 +23,10 @@ fn due_entries_end_their_parks_in_order_and_no_others() {
     timers.cancel(key);
     assert_eq!(timers.next_deadline(), Some(at(10)));
     let mut ready = Vec::new();
-    timers.expire(at(19), |runnable| {
-        ready.push(runnable.parker().as_ptr().cast_const())
-    });
+    timers.expire(at(19), |runnable| ready.push(runnable.parker().as_ptr().cast_const()));
     assert_eq!(ready, [std::ptr::from_ref(early)]);
     assert_eq!((late.cause(), gone.cause()), (None, None));
-    timers.expire(at(20), |runnable| {
-        ready.push(runnable.parker().as_ptr().cast_const())
-    });
+    timers.expire(at(20), |runnable| ready.push(runnable.parker().as_ptr().cast_const()));
     assert_eq!(late.cause(), Some(Cause::Timeout));
     assert_eq!(timers.next_deadline(), None);
 }

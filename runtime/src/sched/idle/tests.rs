@@ -44,10 +44,7 @@ impl Queue {
                 Goroutine::Fresh
             };
             let rest = length - goroutine as usize;
-            match self
-                .0
-                .compare_exchange(length, rest, Ordering::Acquire, Ordering::Relaxed)
-            {
+            match self.0.compare_exchange(length, rest, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Some(goroutine),
                 Err(now) => length = now,
             }
@@ -115,10 +112,7 @@ impl Runtime {
         if !self.idle.has_sleepers() {
             return false;
         }
-        match self.idle.pick(
-            |_| true,
-            |worker| self.inboxes[worker].push(Goroutine::Fresh),
-        ) {
+        match self.idle.pick(|_| true, |worker| self.inboxes[worker].push(Goroutine::Fresh)) {
             Some(worker) => {
                 self.events[worker].wake();
                 true
@@ -210,9 +204,7 @@ impl Runtime {
         } else {
             event.wait(None);
         }
-        self.idle
-            .leave(me)
-            .or_else(|| if work { self.idle.try_search() } else { None })
+        self.idle.leave(me).or_else(|| if work { self.idle.try_search() } else { None })
     }
 }
 
@@ -240,10 +232,7 @@ fn model(workers: usize, to_run: Runs, preemptions: usize, outside: fn(&Runtime)
 
 #[test]
 fn loom_push_against_sleep() {
-    let to_run = Runs {
-        fresh: 2,
-        residents: 0,
-    };
+    let to_run = Runs { fresh: 2, residents: 0 };
     model(2, to_run, 3, |runtime| {
         runtime.push();
         runtime.push();
@@ -252,10 +241,7 @@ fn loom_push_against_sleep() {
 
 #[test]
 fn loom_push_and_hand_over() {
-    let to_run = Runs {
-        fresh: 1,
-        residents: 1,
-    };
+    let to_run = Runs { fresh: 1, residents: 1 };
     model(2, to_run, 3, |runtime| {
         runtime.push();
         runtime.hand_over(0);
@@ -264,10 +250,7 @@ fn loom_push_and_hand_over() {
 
 #[test]
 fn loom_placement_against_sleep() {
-    let to_run = Runs {
-        fresh: 2,
-        residents: 0,
-    };
+    let to_run = Runs { fresh: 2, residents: 0 };
     model(2, to_run, 3, |runtime| {
         if !runtime.forward() {
             runtime.push();
@@ -278,10 +261,7 @@ fn loom_placement_against_sleep() {
 
 #[test]
 fn loom_three() {
-    let to_run = Runs {
-        fresh: 3,
-        residents: 0,
-    };
+    let to_run = Runs { fresh: 3, residents: 0 };
     model(3, to_run, 2, |runtime| {
         runtime.push();
         runtime.push();

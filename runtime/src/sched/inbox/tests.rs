@@ -27,10 +27,7 @@ pub(in crate::sched) struct Items(Vec<ItemRef>);
 impl Items {
     pub(in crate::sched) fn new(count: usize) -> Items {
         let item = |_| {
-            let item = Item {
-                next: Cell::new(None),
-                payload: UnsafeCell::new(0),
-            };
+            let item = Item { next: Cell::new(None), payload: UnsafeCell::new(0) };
             ItemRef(NonNull::from(Box::leak(Box::new(item))))
         };
         Items((0..count).map(item).collect())
@@ -99,9 +96,7 @@ impl Node for ItemRef {
 
 /// The numbers in a list, which is empty afterwards.
 pub(in crate::sched) fn numbers(list: &mut List<ItemRef>) -> Vec<usize> {
-    std::iter::from_fn(|| list.pop_front())
-        .map(ItemRef::number)
-        .collect()
+    std::iter::from_fn(|| list.pop_front()).map(ItemRef::number).collect()
 }
 
 #[cfg(not(loom))]

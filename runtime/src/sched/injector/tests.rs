@@ -15,10 +15,7 @@ fn the_oldest_first_and_a_few_more() {
     assert_eq!(first.map(ItemRef::number), Some(0));
     assert_eq!(numbers(&mut rest), [1, 2]);
     assert!(!injector.is_empty());
-    assert_eq!(
-        injector.pop(2, |_| unreachable!()).map(ItemRef::number),
-        Some(3)
-    );
+    assert_eq!(injector.pop(2, |_| unreachable!()).map(ItemRef::number), Some(3));
     assert!(injector.is_empty());
     assert!(injector.pop(2, |_| unreachable!()).is_none());
 }

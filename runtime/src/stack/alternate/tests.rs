@@ -7,11 +7,7 @@ fn on_a_thread<T: Send>(f: impl FnOnce() -> T + Send) -> T {
 }
 
 fn disable() {
-    let none = libc::stack_t {
-        ss_sp: ptr::null_mut(),
-        ss_flags: libc::SS_DISABLE,
-        ss_size: SIZE,
-    };
+    let none = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: SIZE };
     assert!(set(&none));
 }
 
@@ -19,11 +15,7 @@ fn disable() {
 fn a_stack_that_is_there_is_kept() {
     on_a_thread(|| {
         let before = current();
-        assert_eq!(
-            before.ss_flags & libc::SS_DISABLE,
-            0,
-            "std gives one to each thread"
-        );
+        assert_eq!(before.ss_flags & libc::SS_DISABLE, 0, "std gives one to each thread");
         ensure_alternate_stack();
         assert_eq!(current().ss_sp, before.ss_sp);
     });

@@ -19,9 +19,7 @@ fn assert_guarded(slot: Slot) {
 
 /// True if this kernel has `MADV_GUARD_INSTALL`; the tests must pass on others too.
 fn kernel_installs() -> bool {
-    Guards::with(GuardKind::Install, 0)
-        .protect(fresh_slot())
-        .is_ok()
+    Guards::with(GuardKind::Install, 0).protect(fresh_slot()).is_ok()
 }
 
 #[test]
@@ -44,21 +42,14 @@ fn an_installed_guard_costs_no_map() {
     }
     let guards = Guards::with(GuardKind::Install, 0);
     guards.protect(fresh_slot()).unwrap();
-    assert_eq!(
-        (guards.maps(), guards.kind()),
-        (0, Some(GuardKind::Install))
-    );
+    assert_eq!((guards.maps(), guards.kind()), (0, Some(GuardKind::Install)));
 }
 
 #[test]
 fn the_best_kind_that_works_is_found() {
     let guards = Guards::new();
     guards.protect(fresh_slot()).unwrap();
-    let best = if kernel_installs() {
-        GuardKind::Install
-    } else {
-        GuardKind::Mprotect
-    };
+    let best = if kernel_installs() { GuardKind::Install } else { GuardKind::Mprotect };
     if std::env::var_os("FIBRA_STACK_GUARD").is_none() {
         assert_eq!(guards.kind(), Some(best));
     }
@@ -106,11 +97,8 @@ fn forcing_a_kind_takes_effect_for_the_next_guard() {
 
 #[test]
 fn the_default_budget_leaves_a_quarter_to_others() {
-    let allowed: usize = fs::read_to_string("/proc/sys/vm/max_map_count")
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let allowed: usize =
+        fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
     let budget = default_map_budget();
     assert!(budget <= allowed / 4 * 3, "{budget} of {allowed}");
     assert!(budget + 10_000 > allowed / 4 * 3, "{budget} of {allowed}");
@@ -122,36 +110,16 @@ fn settings_are_checked() {
         Settings::parse(guard.map(OsStr::new), budget.map(OsStr::new))
     };
     let settings = parse(None, None).unwrap();
-    assert_eq!(
-        settings,
-        Settings {
-            guard: None,
-            map_budget: None
-        }
-    );
-    assert_eq!(
-        parse(Some("install"), None).unwrap().guard,
-        Some(GuardKind::Install)
-    );
-    assert_eq!(
-        parse(Some("mprotect"), None).unwrap().guard,
-        Some(GuardKind::Mprotect)
-    );
+    assert_eq!(settings, Settings { guard: None, map_budget: None });
+    assert_eq!(parse(Some("install"), None).unwrap().guard, Some(GuardKind::Install));
+    assert_eq!(parse(Some("mprotect"), None).unwrap().guard, Some(GuardKind::Mprotect));
     assert_eq!(parse(None, Some("0")).unwrap().map_budget, Some(0));
     assert_eq!(parse(None, Some("40000")).unwrap().map_budget, Some(40_000));
 
     for word in ["", "Install", "none"] {
-        assert!(
-            parse(Some(word), None)
-                .unwrap_err()
-                .contains("FIBRA_STACK_GUARD")
-        );
+        assert!(parse(Some(word), None).unwrap_err().contains("FIBRA_STACK_GUARD"));
     }
     for word in ["", "-1", "many", "99999999999999999999999"] {
-        assert!(
-            parse(None, Some(word))
-                .unwrap_err()
-                .contains("FIBRA_MAP_BUDGET")
-        );
+        assert!(parse(None, Some(word)).unwrap_err().contains("FIBRA_MAP_BUDGET"));
     }
 }

@@ -79,9 +79,8 @@ fn assert_aborts_with(output: &Output, stderr: &str, line: &str) {
 
 #[test]
 fn an_overflow_names_the_goroutine() {
-    let (output, stderr) = in_child("an_overflow_names_the_goroutine", || {
-        overflow_with_label(overflow_small_frames)
-    });
+    let (output, stderr) =
+        in_child("an_overflow_names_the_goroutine", || overflow_with_label(overflow_small_frames));
     assert_aborts_with(&output, &stderr, NAMED);
 }
 
@@ -105,10 +104,7 @@ fn an_mprotect_guard_reports_the_same() {
 #[test]
 fn a_stack_without_a_label_is_a_coroutine() {
     let (output, stderr) = in_child("a_stack_without_a_label_is_a_coroutine", || {
-        run_on(
-            &acquire(StackSize::new(1 << 20).unwrap()).unwrap(),
-            overflow_small_frames,
-        );
+        run_on(&acquire(StackSize::new(1 << 20).unwrap()).unwrap(), overflow_small_frames);
     });
     let line = "a coroutine overflowed its stack of 1 MiB; give it more with";
     assert!(stderr.contains(line), "{stderr}");
@@ -184,11 +180,7 @@ fn an_older_handler_with_information_gets_its_faults() {
         unsafe { libc::_exit(if (*info).si_addr().addr() == 8 { 71 } else { 1 }) };
     }
     let (output, stderr) = in_child("an_older_handler_with_information_gets_its_faults", || {
-        handle(
-            libc::SIGSEGV,
-            older as InfoHandler as usize,
-            libc::SA_SIGINFO,
-        );
+        handle(libc::SIGSEGV, older as InfoHandler as usize, libc::SA_SIGINFO);
         let _ours = acquire(StackSize::DEFAULT).unwrap();
         // SAFETY: none: it is the fault under test.
         unsafe { ptr::without_provenance_mut::<u8>(black_box(8)).write_volatile(1) };
@@ -202,15 +194,13 @@ fn an_older_handler_without_information_gets_its_signals() {
         // SAFETY: `_exit` has no preconditions.
         unsafe { libc::_exit(60 + signal) };
     }
-    let (output, stderr) = in_child(
-        "an_older_handler_without_information_gets_its_signals",
-        || {
+    let (output, stderr) =
+        in_child("an_older_handler_without_information_gets_its_signals", || {
             handle(libc::SIGBUS, older as Handler as usize, 0);
             let _ours = acquire(StackSize::DEFAULT).unwrap();
             // SAFETY: `raise` has no preconditions.
             unsafe { libc::raise(libc::SIGBUS) };
-        },
-    );
+        });
     assert_eq!(output.status.code(), Some(60 + libc::SIGBUS), "{stderr}");
 }
 

@@ -10,10 +10,7 @@ use super::*;
 const SIZE: StackSize = StackSize::MIN;
 
 fn mprotect_pool(budget: usize) -> Pool {
-    Pool {
-        guards: Guards::with(GuardKind::Mprotect, budget),
-        ..Pool::new()
-    }
+    Pool { guards: Guards::with(GuardKind::Mprotect, budget), ..Pool::new() }
 }
 
 /// The usable bytes. The label at the end must be left alone.
@@ -28,13 +25,8 @@ fn bytes(stack: &mut Stack) -> &mut [u8] {
 fn resident(stack: &Stack) -> usize {
     let mut pages = vec![0_u8; stack.size().bytes() / 4096];
     // SAFETY: the range is mapped, and there is a byte for each of its pages.
-    let failed = unsafe {
-        libc::mincore(
-            stack.limit().cast(),
-            stack.size().bytes(),
-            pages.as_mut_ptr(),
-        )
-    };
+    let failed =
+        unsafe { libc::mincore(stack.limit().cast(), stack.size().bytes(), pages.as_mut_ptr()) };
     assert_eq!(failed, 0);
     pages.iter().filter(|&&page| page & 1 != 0).count()
 }
@@ -98,10 +90,7 @@ fn past_the_budget_reuse_still_works_and_no_slot_is_lost() {
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     }
     let census = pool.census();
-    assert_eq!(
-        (census.in_use, census.guard_maps, census.map_budget),
-        (2, 4, Some(4))
-    );
+    assert_eq!((census.in_use, census.guard_maps, census.map_budget), (2, 4, Some(4)));
     assert_eq!(census.reserved, FIRST_REGION, "failures use up no slots");
     assert_eq!(pool.class(SIZE).bare.len(), 1);
 
@@ -123,10 +112,7 @@ fn regions_grow_and_the_largest_size_fits() {
     let pool = Pool::new();
     let stacks: Vec<_> = (0..100).map(|_| pool.acquire(SIZE).unwrap()).collect();
     assert_eq!(pool.census().reserved, 128);
-    assert_eq!(
-        stacks.iter().map(Stack::top).collect::<HashSet<_>>().len(),
-        100
-    );
+    assert_eq!(stacks.iter().map(Stack::top).collect::<HashSet<_>>().len(), 100);
     let mut huge = pool.acquire(StackSize::MAX).unwrap();
     bytes(&mut huge)[0] = 1;
     assert_eq!(pool.census().reserved, 129);
@@ -136,9 +122,7 @@ fn regions_grow_and_the_largest_size_fits() {
 #[test]
 fn trim_gives_idle_memory_back_once() {
     let pool = Pool::new();
-    let mut stacks: Vec<_> = (0..TRIM_BATCH + 3)
-        .map(|_| pool.acquire(SIZE).unwrap())
-        .collect();
+    let mut stacks: Vec<_> = (0..TRIM_BATCH + 3).map(|_| pool.acquire(SIZE).unwrap()).collect();
     for stack in &mut stacks {
         bytes(stack).fill(1);
         assert_eq!(resident(stack), SIZE.bytes() / 4096);
@@ -153,10 +137,7 @@ fn trim_gives_idle_memory_back_once() {
     }
     pool.release(hot);
 
-    assert!(
-        pool.trim(Duration::from_secs(3600)),
-        "all are warm, none is that old"
-    );
+    assert!(pool.trim(Duration::from_secs(3600)), "all are warm, none is that old");
     assert_eq!(pool.census().warm, TRIM_BATCH + 4);
     assert!(pool.trim_released_by(between), "the hot one stays warm");
     assert_eq!(pool.census().warm, 1);
@@ -187,9 +168,7 @@ fn no_slot_has_two_owners() {
             let mut seed = mark;
             let mut held: Vec<Stack> = Vec::new();
             for _ in 0..3000 {
-                seed = seed
-                    .wrapping_mul(6364136223846793005)
-                    .wrapping_add(1442695040888963407);
+                seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 match seed >> 61 {
                     0..4 => held.extend(pool.acquire(SIZE)),
                     4 => pool.release_batch(held.drain(held.len() / 2..)),
@@ -219,18 +198,9 @@ fn no_slot_has_two_owners() {
         let census = pool.census();
         assert_eq!(census.in_use, 0);
         assert!(census.pooled <= census.reserved);
-        assert!(
-            census
-                .map_budget
-                .is_none_or(|budget| census.guard_maps <= budget)
-        );
+        assert!(census.map_budget.is_none_or(|budget| census.guard_maps <= budget));
         let class = pool.class(SIZE);
-        let known = class
-            .warm
-            .iter()
-            .map(|warm| &warm.slot)
-            .chain(&class.cold)
-            .chain(&class.bare);
+        let known = class.warm.iter().map(|warm| &warm.slot).chain(&class.cold).chain(&class.bare);
         let distinct: HashSet<_> = known.clone().map(|slot| slot.guard()).collect();
         assert_eq!(distinct.len(), known.count());
         assert_eq!(distinct.len(), class.guarded + class.bare.len());

@@ -11,21 +11,14 @@ fn slots_tile_the_region_and_are_found_by_address() {
         assert_eq!(slot.limit().addr(), slot.guard().addr() + GUARD);
         assert_eq!(slot.label().addr() + LABEL, base + (index + 1) * stride);
         assert_eq!(slot.label().addr() % 16, 0);
-        for address in [
-            slot.guard().addr(),
-            slot.limit().addr(),
-            slot.label().addr() + 15,
-        ] {
+        for address in [slot.guard().addr(), slot.limit().addr(), slot.label().addr() + 15] {
             assert_eq!(Region::slot_at(address), Some(slot));
             assert!(slot.contains(address));
         }
         assert!(slot.guard_contains(slot.limit().addr() - 1));
         assert!(!slot.guard_contains(slot.limit().addr()));
     }
-    assert_ne!(
-        Region::slot_at(base - 1).map(Slot::guard),
-        Some(region.slot(0).guard())
-    );
+    assert_ne!(Region::slot_at(base - 1).map(Slot::guard), Some(region.slot(0).guard()));
     assert!(!region.slot(2).contains(base + 3 * stride));
 }
 

@@ -19,12 +19,7 @@ fn rejects_nothing_and_too_much() {
     for bytes in [0, (64 << 30) + 1, usize::MAX / 2 + 2, usize::MAX] {
         let error = StackSize::new(bytes).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("a stack of {bytes} bytes")),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("a stack of {bytes} bytes")), "{error}");
     }
 }
 

@@ -1,0 +1,305 @@
+//! One worker thread: its loop, and what only it touches.
+//!
+//! # What runs next
+//!
+//! Ready residents first, in order; then fresh goroutines of its own, newest first, which keeps
+//! fork-join shallow and stacks warm; then the injector; then it searches. So that nothing waits for
+//! ever behind that order, certain rounds of every 61 begin at another place: the oldest fresh
+//! goroutine, the injector, the timers.
+//!
+//! # Placement
+//!
+//! A goroutine stays where it starts, so the start is the time to choose. A worker that is about to start
+//! a fresh goroutine gives it to a sleeping worker that has fewer residents.
+//!
+//! # Where am I
+//!
+//! `turn.rs` chooses, starts and resumes; `rest.rs` searches, sleeps and ends. Everything here runs on the worker's own stack, except what a goroutine calls: [`Worker::spawn`],
+//! [`Worker::suspend`], [`Worker::ready`], [`Worker::run_in_place`]. After `suspend` a migratable
+//! goroutine may be on another worker, so it must not use `self` any more.
+
+mod rest;
+mod turn;
+
+use super::list::List;
+use super::station::{Seat, Station};
+use super::{Refusal, Shared, current, runner};
+use crate::coroutine::Active;
+use crate::goroutine::pool::Cache;
+use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend};
+use crate::primitive::atomic::Ordering;
+use std::cell::{Cell, RefCell};
+use std::process;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Ids taken at once from the process-wide counter.
+const ID_BLOCK: u64 = 1024;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A goroutine id for a thread that is no worker.
+pub(crate) fn foreign_id() -> u64 {
+    NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    /// `shared.stations[index]`.
+    station: *const Station,
+    index: usize,
+    seat: Seat,
+    /// Ready residents.
+    ready: List<GoroutineRef>,
+    pub(super) slots: Cache,
+    /// Free runners on stacks of the default size, hottest last.
+    runners: RefCell<Vec<Runner>>,
+    current: Cell<Option<GoroutineRef>>,
+    /// The coroutine that the current goroutine runs on.
+    active: Cell<Option<Active>>,
+    /// What a runner took that is not for it; comes first.
+    put_aside: Cell<Option<GoroutineRef>>,
+    round: Cell<u32>,
+    random: Cell<u64>,
+    ids: Cell<(u64, u64)>,
+    /// It knows that the runtime shuts down, and unwinds its goroutines.
+    stopping: Cell<bool>,
+}
+
+impl Worker {
+    /// The thread's main function.
+    pub(super) fn main(shared: Arc<Shared>, index: usize, seat: Seat) {
+        let worker = Worker {
+            station: ptr::from_ref::<Station>(&shared.stations[index]),
+            shared,
+            index,
+            seat,
+            ready: List::new(),
+            slots: Cache::new(),
+            runners: RefCell::new(Vec::new()),
+            current: Cell::new(None),
+            active: Cell::new(None),
+            put_aside: Cell::new(None),
+            round: Cell::new(0),
+            random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (index as u64 + 1)),
+            ids: Cell::new((0, 0)),
+            stopping: Cell::new(false),
+        };
+        // The loop must not unwind: frames of goroutines would be lost.
+        let bomb = AbortOnUnwind;
+        current::enter(&worker);
+        worker.station().note_cpu_clock();
+        worker.run();
+        current::leave();
+        worker.clear_up();
+        std::mem::forget(bomb);
+    }
+
+    fn run(&self) {
+        loop {
+            if let Some(goroutine) = self.put_aside.take().or_else(|| self.next()) {
+                self.execute(goroutine);
+            } else if self.may_end() {
+                return;
+            } else if let Some(goroutine) = self.search_or_sleep() {
+                self.execute(goroutine);
+            }
+        }
+    }
+
+    fn clear_up(self) {
+        // SAFETY: runners in this list have no goroutine.
+        unsafe { runner::retire(self.runners.take()) };
+        let Worker { shared, index, seat, slots, .. } = self;
+        drop(slots);
+        shared.stations[index].give_seat_back(seat);
+    }
+
+    // ---- what goroutines ask for -------------------------------------------------------------
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn station(&self) -> &Station {
+        // SAFETY: it points into what `shared` keeps alive, and does not move.
+        unsafe { &*self.station }
+    }
+
+    /// This station as the home of a goroutine.
+    fn here(&self) -> *mut () {
+        ptr::from_ref(self.station()).cast_mut().cast()
+    }
+
+    /// The goroutine that runs here now.
+    pub(crate) fn current(&self) -> Option<GoroutineRef> {
+        self.current.get()
+    }
+
+    pub(crate) fn take_slot(&self) -> FreeSlot {
+        self.slots.take()
+    }
+
+    pub(crate) fn give_slot(&self, slot: FreeSlot) {
+        self.slots.give(slot);
+    }
+
+    #[inline]
+    pub(crate) fn next_id(&self) -> u64 {
+        let (next, end) = self.ids.get();
+        if next == end {
+            return self.next_id_block();
+        }
+        self.ids.set((next + 1, end));
+        next
+    }
+
+    #[cold]
+    fn next_id_block(&self) -> u64 {
+        let first = NEXT_ID.fetch_add(ID_BLOCK, std::sync::atomic::Ordering::Relaxed);
+        self.ids.set((first + 1, first + ID_BLOCK));
+        first
+    }
+
+    /// A fresh goroutine of this worker's. Does not switch.
+    #[inline]
+    pub(crate) fn spawn(&self, goroutine: GoroutineRef) -> Result<(), Refusal> {
+        if self.shared.is_closed() {
+            return Err(Refusal::ShuttingDown);
+        }
+        self.shared.check_stacks()?;
+        goroutine.set_home(self.here());
+        self.station().tally.count_spawned();
+        self.seat.fresh.push(goroutine);
+        self.shared.notify();
+        Ok(())
+    }
+
+    /// A parked goroutine of this runtime, whose park has ended, goes on at its time.
+    #[inline]
+    pub(super) fn ready(&self, home: &Station, goroutine: GoroutineRef) {
+        match goroutine.affinity() {
+            Affinity::Worker if ptr::eq(home, self.station()) => {
+                self.ready.push_back(goroutine);
+            }
+            Affinity::Worker => self.shared.hand_over(home, goroutine),
+            Affinity::Any => self.push_migratable(goroutine),
+        }
+    }
+
+    fn push_migratable(&self, goroutine: GoroutineRef) {
+        self.seat.ready.push(goroutine);
+        self.shared.notify();
+    }
+
+    /// Gives the worker back. Returns when the goroutine runs again, maybe on another worker.
+    #[inline]
+    pub(crate) fn suspend(&self, why: Suspend) {
+        let Some(active) = self.active.get() else { unreachable!("only goroutines suspend") };
+        // SAFETY: the current goroutine runs on this coroutine, which is a runner.
+        unsafe { active.suspend::<GoroutineRef, Suspend>(why) };
+    }
+
+    /// Whether what runs has had its time slice.
+    #[inline]
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.station().overdue.load(Ordering::Relaxed)
+    }
+
+    /// Runs a fresh goroutine to its end on the caller's stack, if it is the newest one here, and if
+    /// three quarters of a stack of its size are left. The caller waits for it anyway.
+    pub(crate) fn run_in_place(&self, child: GoroutineRef) -> bool {
+        let (Some(parent), Some(active)) = (self.current(), self.active.get()) else {
+            return false;
+        };
+        let here: *mut () = self.here();
+        if !child.is_fresh() || child.home() != here || child.affinity() != parent.affinity() {
+            return false;
+        }
+        let wanted = child.stack_size().unwrap_or(self.shared.config.stack_size).bytes();
+        // SAFETY: the current goroutine's coroutine.
+        if unsafe { active.remaining_stack() } < wanted / 4 * 3 {
+            return false;
+        }
+        match self.seat.fresh.pop() {
+            None => return false,
+            Some(newest) if newest == child => {}
+            Some(newest) => {
+                self.seat.fresh.push(newest);
+                return false;
+            }
+        }
+        child.set_started();
+        self.switch_identity(child, active);
+        runner::run_to_end(child);
+        // The stack may have moved, if both are migratable.
+        if let Some(worker) = current::worker() {
+            worker.switch_identity(parent, active);
+        }
+        true
+    }
+
+    /// From here on the caller's stack, which is `active`, is that of `goroutine`.
+    fn switch_identity(&self, goroutine: GoroutineRef, active: Active) {
+        goroutine.set_home(self.here());
+        // SAFETY: the coroutine is the one that runs; the header outlives the goroutine's run.
+        unsafe { set_label(active, goroutine) };
+        self.begin_turn(goroutine, active);
+    }
+
+    /// `goroutine` runs next, on `active`.
+    #[inline]
+    fn begin_turn(&self, goroutine: GoroutineRef, active: Active) {
+        self.current.set(Some(goroutine));
+        self.active.set(Some(active));
+        let station = self.station();
+        station.running.store(goroutine.as_ptr(), Ordering::Relaxed);
+        let epoch = station.epoch.load(Ordering::Relaxed) + 1;
+        station.epoch.store(epoch, Ordering::Release);
+        if station.overdue.load(Ordering::Relaxed) {
+            station.overdue.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// A goroutine has ended, and its runner, on whose stack the caller is, takes the next one from here
+    /// without a switch, if that is a fresh one of the same kind. Any other one is kept for the loop.
+    pub(super) fn next_on(&self, active: Active, affinity: Affinity) -> Option<GoroutineRef> {
+        let next = self.next()?;
+        // SAFETY: the caller runs on this coroutine.
+        let size = unsafe { active.stack_size() };
+        let fits = next.is_fresh()
+            && next.affinity() == affinity
+            && next.stack_size().is_none()
+            && size == self.shared.config.stack_size
+            && !self.stopping.get()
+            && !self.shared.idle.has_sleepers();
+        if fits {
+            next.set_started();
+            self.switch_identity(next, active);
+            Some(next)
+        } else {
+            self.put_aside.set(Some(next));
+            None
+        }
+    }
+}
+
+/// Says who runs on a stack, for the overflow message.
+///
+/// # Safety
+/// The coroutine is alive, and the goroutine for as long as the label stands.
+unsafe fn set_label(active: Active, goroutine: GoroutineRef) {
+    // SAFETY: by the contract above.
+    unsafe { active.set_label(GoroutineRef::describe, goroutine.as_ptr().cast_const().cast()) };
+}
+
+/// Ends the process when the scheduler itself panics.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        eprintln!("fibra: the scheduler panicked; this is a bug in fibra");
+        process::abort();
+    }
+}

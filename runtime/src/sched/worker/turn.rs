@@ -1,0 +1,241 @@
+//! One turn: what to run next, starting it, and what to do when it gives the worker back.
+
+use super::super::list::List;
+use super::super::runner;
+use super::{Worker, set_label};
+use crate::coroutine::Step;
+use crate::goroutine::{Affinity, GoroutineRef, Runner, Suspend, WaitReason};
+use crate::primitive::atomic::Ordering;
+use crate::sched::{self};
+use crate::ticket::{Request, Settled};
+use std::ptr;
+use std::time::Instant;
+
+/// The bound of invariant 5. A prime, so that it does not beat with a program's own rhythm.
+const FAIRNESS: u32 = 61;
+/// In which of these rounds what comes first.
+const TIMERS_ROUND: u32 = 0;
+const OLDEST_ROUND: u32 = 20;
+const INJECTOR_ROUND: u32 = 40;
+/// How many goroutines to take from the injector at once.
+const INJECTOR_BATCH: usize = 31;
+/// Runners kept for the next goroutines.
+const MOST_RUNNERS: usize = 64;
+
+impl Worker {
+    /// What to run next, from this worker's own queues and the injector.
+    pub(super) fn next(&self) -> Option<GoroutineRef> {
+        let station = self.station();
+        if self.shared.is_closed() && !self.stopping.get() {
+            self.begin_to_stop();
+        }
+        station.inbox.drain_to(&self.ready);
+        let round = self.round.get();
+        self.round.set(if round + 1 == FAIRNESS { 0 } else { round + 1 });
+        if round.is_multiple_of(20)
+            && let Some(goroutine) = self.next_in_turn(round)
+        {
+            return Some(goroutine);
+        }
+        if let Some(goroutine) = self.ready.pop_front() {
+            return Some(goroutine);
+        }
+        if station.is_surplus() {
+            self.give_away();
+            return None;
+        }
+        self.seat.ready.pop().or_else(|| self.seat.fresh.pop()).or_else(|| self.take_injected())
+    }
+
+    /// The rounds that begin elsewhere.
+    #[cold]
+    fn next_in_turn(&self, round: u32) -> Option<GoroutineRef> {
+        match round {
+            TIMERS_ROUND => self.expire_timers(),
+            OLDEST_ROUND if !self.station().is_surplus() => return self.station().oldest_fresh(),
+            INJECTOR_ROUND if !self.station().is_surplus() => return self.take_injected(),
+            _ => {}
+        }
+        None
+    }
+
+    pub(super) fn take_injected(&self) -> Option<GoroutineRef> {
+        // A fair share, oldest to be run first: pushed newest last, popped in the reverse order.
+        let rest: List<GoroutineRef> = List::new();
+        let first = self.shared.injector.pop(INJECTOR_BATCH / self.shared.config.workers, |g| {
+            rest.push_front(g);
+        })?;
+        let mut more = false;
+        while let Some(goroutine) = rest.pop_front() {
+            self.push_to_own(goroutine);
+            more = true;
+        }
+        if more {
+            self.shared.notify();
+        }
+        Some(first)
+    }
+
+    fn push_to_own(&self, goroutine: GoroutineRef) {
+        if goroutine.is_fresh() {
+            goroutine.set_home(self.here());
+            self.seat.fresh.push(goroutine);
+        } else {
+            self.seat.ready.push(goroutine);
+        }
+    }
+
+    /// A surplus worker keeps nothing that others can run.
+    fn give_away(&self) {
+        while let Some(goroutine) = self.seat.fresh.pop().or_else(|| self.seat.ready.pop()) {
+            self.shared.injector.push(goroutine);
+            self.shared.notify();
+        }
+    }
+
+    pub(super) fn expire_timers(&self) {
+        let mut timers = self.station().timers.lock();
+        if timers.next_deadline().is_none() {
+            return;
+        }
+        let mut due = Vec::new();
+        timers.expire(Instant::now(), |runnable| due.push(runnable));
+        drop(timers);
+        for runnable in due {
+            sched::ready(runnable);
+        }
+    }
+
+    pub(super) fn execute(&self, goroutine: GoroutineRef) {
+        if goroutine.is_fresh() {
+            self.start(goroutine);
+        } else {
+            match goroutine.coroutine().take() {
+                Some(runner) => self.resume(goroutine, runner),
+                None => unreachable!("a started goroutine has a stack"),
+            }
+        }
+    }
+
+    fn start(&self, goroutine: GoroutineRef) {
+        if self.stopping.get() {
+            // It will not run: `run_to_end` refuses a cancelled one.
+            sched::finish_claim(goroutine.parker().request(Request::Cancel));
+        } else if self.forward(goroutine) {
+            return;
+        }
+        let runner = match self.take_runner(goroutine) {
+            Ok(runner) => runner,
+            Err(_) => return self.shared.postpone(goroutine),
+        };
+        goroutine.set_started();
+        goroutine.set_home(self.here());
+        if goroutine.affinity() == Affinity::Worker {
+            self.change_residents(1);
+        }
+        // SAFETY: the runner is ours, and the goroutine's header outlives its run.
+        unsafe { set_label(runner.as_active(), goroutine) };
+        self.resume(goroutine, runner);
+    }
+
+    /// See "Placement" at the head of this file.
+    fn forward(&self, goroutine: GoroutineRef) -> bool {
+        if !self.shared.idle.has_sleepers() {
+            return false;
+        }
+        let residents = self.station().residents.load(Ordering::Relaxed);
+        if residents == 0 {
+            return false;
+        }
+        let stations = &self.shared.stations;
+        // Pushed while the list of sleepers is locked: the worker that is picked finds it.
+        let picked = self.shared.idle.pick(
+            |index| stations[index].residents.load(Ordering::Relaxed) < residents,
+            |index| stations[index].inbox.push(goroutine),
+        );
+        match picked {
+            Some(index) => {
+                stations[index].event.wake();
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn take_runner(&self, goroutine: GoroutineRef) -> std::io::Result<Runner> {
+        let default = self.shared.config.stack_size;
+        let size = goroutine.stack_size().unwrap_or(default);
+        if size == default
+            && let Some(runner) = self.runners.borrow_mut().pop()
+        {
+            return Ok(runner);
+        }
+        runner::new(size)
+    }
+
+    fn keep_runner(&self, runner: Runner) {
+        if runner.stack_size() != self.shared.config.stack_size {
+            // SAFETY: it has finished its goroutine.
+            return unsafe { runner::retire([runner]) };
+        }
+        let mut runners = self.runners.borrow_mut();
+        if runners.len() == MOST_RUNNERS {
+            // The coldest half, at once: the pool's lock is taken once in 32 goroutines.
+            // SAFETY: runners in this list have no goroutine.
+            unsafe { runner::retire(runners.drain(..MOST_RUNNERS / 2)) };
+        }
+        runners.push(runner);
+    }
+
+    /// Runs a goroutine until it gives the worker back.
+    #[inline]
+    fn resume(&self, goroutine: GoroutineRef, runner: Runner) {
+        let mut runner = runner;
+        if self.stopping.get() {
+            // It is not parked, so this ends nothing: it takes effect at its next park.
+            sched::finish_claim(goroutine.parker().request(Request::Cancel));
+        }
+        self.begin_turn(goroutine, runner.as_active());
+        let Step::Yielded(why) = runner.resume(goroutine);
+        let station = self.station();
+        station.running.store(ptr::null_mut(), Ordering::Relaxed);
+        self.active.set(None);
+        // Not `goroutine`: a join may have run another one in place on this stack.
+        let Some(goroutine) = self.current.take() else {
+            unreachable!("whoever suspends is the current goroutine")
+        };
+        match why {
+            Suspend::Finished(affinity) => {
+                if affinity == Affinity::Worker {
+                    self.change_residents(-1);
+                }
+                self.keep_runner(runner);
+            }
+            Suspend::Yield => {
+                let affinity = goroutine.affinity();
+                goroutine.coroutine().set(Some(runner));
+                match affinity {
+                    Affinity::Worker => self.ready.push_back(goroutine),
+                    Affinity::Any => self.push_migratable(goroutine),
+                }
+            }
+            Suspend::Park => {
+                goroutine.coroutine().set(Some(runner));
+                if goroutine.affinity() == Affinity::Any {
+                    goroutine.set_home(self.here());
+                }
+                // From here on whoever claims the park may run it.
+                if let Settled::Ended(_) = goroutine.parker().settle() {
+                    goroutine.set_reason(WaitReason::None);
+                    self.ready(station, goroutine);
+                }
+            }
+        }
+    }
+
+    fn change_residents(&self, by: i32) {
+        let residents = &self.station().residents;
+        residents
+            .store(residents.load(Ordering::Relaxed).wrapping_add_signed(by), Ordering::Relaxed);
+    }
+}
