@@ -200,3 +200,13 @@ pub(crate) fn stack_pointer() -> usize {
     unsafe { asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
     rsp
 }
+
+/// Has the two cache lines at `address` brought here, to be written to. Any address will do.
+#[inline(always)]
+pub(crate) fn prefetch_for_write(address: *const u8) {
+    // SAFETY: a prefetch reads and writes nothing, and does not fault.
+    unsafe {
+        asm!("prefetchw [{0}]", "prefetchw [{0} + 64]", in(reg) address,
+             options(nostack, preserves_flags, readonly));
+    }
+}

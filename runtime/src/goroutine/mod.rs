@@ -29,6 +29,7 @@ pub(crate) mod pool;
 pub(crate) use job::{needed_stack, new};
 pub(crate) use pool::SLOT;
 
+use crate::arch;
 use crate::coroutine::Coroutine;
 use crate::primitive::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::stack::{SignalWriter, StackSize};
@@ -268,6 +269,12 @@ impl GoroutineRef {
     /// The inverse of [`as_ptr`](Self::as_ptr).
     pub(crate) fn from_ptr(header: *mut Header) -> Option<GoroutineRef> {
         NonNull::new(header).map(GoroutineRef)
+    }
+
+    /// Its header is about to be used.
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        arch::prefetch_for_write(self.0.as_ptr().cast());
     }
 
     /// A reference to whatever goroutine lives in the slot, if any.

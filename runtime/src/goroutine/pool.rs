@@ -47,7 +47,12 @@ impl Chain {
     #[inline]
     fn pop(&self) -> Option<FreeSlot> {
         let slot = self.head.get()?;
-        self.head.set(slot.next().get());
+        let next = slot.next().get();
+        self.head.set(next);
+        // It may come from another worker, and the next spawn should not wait for its memory.
+        if let Some(next) = next {
+            next.prefetch();
+        }
         self.length.set(self.length.get() - 1);
         Some(FreeSlot(slot))
     }

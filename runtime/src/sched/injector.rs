@@ -2,9 +2,8 @@
 //! keep theirs.
 //!
 //! A list under a lock, with its length beside it so that a worker that passes by reads one word. The
-//! length is written under the lock and read without: a reader may miss a push that is under way, and
-//! the pusher then finds that reader in the idle protocol (`idle.rs`), whose fence stands between the
-//! two.
+//! length is written under the lock and read without: a reader may miss a push that is under way. Before
+//! a worker sleeps it looks under the lock (`idle.rs`).
 
 use super::list::{List, Node};
 use crate::primitive::Mutex;
@@ -28,6 +27,12 @@ impl<N: Node> Injector<N> {
         self.length.store(self.length.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
+    /// Whether there is nothing. Ordered with pushes by the lock, as `Deque::is_surely_empty`.
+    pub(crate) fn is_surely_empty(&self) -> bool {
+        self.list.lock().is_empty()
+    }
+
+    /// Whether there is nothing, as far as the caller can see.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.length.load(Ordering::Acquire) == 0

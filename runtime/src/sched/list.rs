@@ -8,6 +8,8 @@ pub(crate) trait Node: Copy {
     fn next(&self) -> &Cell<Option<Self>>;
     /// For an atomic pointer.
     fn into_raw(self) -> *mut ();
+    /// The caller is about to use the node: a hint to the processor.
+    fn prefetch(self) {}
     /// The inverse.
     fn from_raw(raw: *mut ()) -> Option<Self>;
 }

@@ -2,7 +2,7 @@
 //!
 //! * `worker`: the loop of one worker thread, and what only that thread touches;
 //! * `station`: what the others see of a worker;
-//! * `inbox`, `injector`, `list`: queues; the deques come from crossbeam;
+//! * `deque`, `inbox`, `injector`, `list`: queues;
 //! * `idle`, `event`: searching, sleeping and waking;
 //! * `census`: counts, and the gate that shutdown closes;
 //! * `monitor`: the thread that watches the workers;
@@ -15,6 +15,7 @@ pub(crate) mod blocking;
 mod census;
 pub(crate) mod current;
 pub(crate) mod default;
+mod deque;
 mod event;
 mod idle;
 mod inbox;
@@ -53,6 +54,10 @@ use std::time::Instant;
 impl Node for GoroutineRef {
     fn next(&self) -> &Cell<Option<Self>> {
         GoroutineRef::next(self)
+    }
+
+    fn prefetch(self) {
+        GoroutineRef::prefetch(self);
     }
 
     fn into_raw(self) -> *mut () {
@@ -162,12 +167,15 @@ impl Shared {
 
     /// Starts a worker at a station. False: it has one.
     fn start_worker(self: &Arc<Shared>, index: usize) -> io::Result<bool> {
-        let Some(seat) = self.stations[index].take_seat() else {
+        if !self.stations[index].occupy() {
             return Ok(false);
-        };
+        }
         let name = format!("{}-{index}", self.config.thread_name);
-        // If there is no thread, the seat is lost with the closure, and the station stays empty.
-        self.start_thread(name, move |shared| Worker::main(shared, index, seat))?;
+        let started = self.start_thread(name, move |shared| Worker::main(shared, index));
+        if started.is_err() {
+            self.stations[index].vacate();
+        }
+        started?;
         self.used.fetch_max(index + 1, Ordering::Relaxed);
         Ok(true)
     }

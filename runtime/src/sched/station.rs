@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::census::Tally;
+use super::deque::Deque;
 use super::event::Event;
 use super::inbox::Inbox;
 use crate::goroutine::{Affinity, GoroutineRef, Header};
@@ -9,26 +10,18 @@ use crate::primitive::Mutex;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::ticket::Ticket;
 use crate::timer::{Key, Timers};
-use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use std::ptr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-
-/// The owner's ends of a station's queues: whoever holds them is its worker.
-#[derive(Debug)]
-pub(super) struct Seat {
-    /// Fresh goroutines, newest first.
-    pub(super) fresh: Deque<GoroutineRef>,
-    /// Ready migratable goroutines, oldest first.
-    pub(super) ready: Deque<GoroutineRef>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Station {
     runtime: Weak<Shared>,
     pub(super) index: usize,
-    fresh: Stealer<GoroutineRef>,
-    ready: Stealer<GoroutineRef>,
+    /// Fresh goroutines.
+    pub(super) fresh: Deque<GoroutineRef>,
+    /// Ready migratable goroutines.
+    pub(super) ready: Deque<GoroutineRef>,
     /// Residents that other threads made ready, and fresh goroutines that were placed here.
     pub(super) inbox: Inbox<GoroutineRef>,
     pub(super) event: Event,
@@ -48,19 +41,19 @@ pub(crate) struct Station {
     pub(super) surplus: AtomicBool,
     /// The clock of the worker's CPU time, for the monitor.
     cpu_clock: AtomicU32,
-    /// There when the station has no worker.
-    seat: Mutex<Option<Seat>>,
+    /// Whether there is a worker. Changed under the lock.
+    occupied: Mutex<bool>,
+    /// The worker has not decided to end.
     active: AtomicBool,
 }
 
 impl Station {
     pub(super) fn new(runtime: Weak<Shared>, index: usize) -> Station {
-        let seat = Seat { fresh: Deque::new_lifo(), ready: Deque::new_fifo() };
         Station {
             runtime,
             index,
-            fresh: seat.fresh.stealer(),
-            ready: seat.ready.stealer(),
+            fresh: Deque::new(),
+            ready: Deque::new(),
             inbox: Inbox::new(),
             event: Event::new(),
             timers: Mutex::new(Timers::default()),
@@ -71,32 +64,35 @@ impl Station {
             overdue: AtomicBool::new(false),
             surplus: AtomicBool::new(false),
             cpu_clock: AtomicU32::new(libc::CLOCK_MONOTONIC as u32),
-            seat: Mutex::new(Some(seat)),
+            occupied: Mutex::new(false),
             active: AtomicBool::new(false),
         }
     }
 
-    /// The right to be the worker, if there is none.
-    pub(super) fn take_seat(&self) -> Option<Seat> {
-        let seat = self.seat.lock().take();
-        if seat.is_some() {
-            self.surplus.store(false, Ordering::Relaxed);
-            self.active.store(true, Ordering::Relaxed);
+    /// Becomes the station of a new worker; false if it has one.
+    pub(super) fn occupy(&self) -> bool {
+        let mut occupied = self.occupied.lock();
+        if *occupied {
+            return false;
         }
-        seat
+        *occupied = true;
+        self.surplus.store(false, Ordering::Relaxed);
+        self.active.store(true, Ordering::Relaxed);
+        true
     }
 
-    pub(super) fn give_seat_back(&self, seat: Seat) {
-        let mut place = self.seat.lock();
+    /// The worker is gone.
+    pub(super) fn vacate(&self) {
+        let mut occupied = self.occupied.lock();
         self.active.store(false, Ordering::Relaxed);
-        *place = Some(seat);
+        *occupied = false;
     }
 
     /// The worker wants to end although the runtime goes on. `may` looks whether it still does, under
     /// the lock that [`is_deserted`](Self::is_deserted) takes: either that one sees the station deserted
     /// and everything that parked here, or it was called before, and `may` sees the shutdown.
     pub(super) fn desert(&self, may: impl FnOnce() -> bool) -> bool {
-        let _seat = self.seat.lock();
+        let _occupied = self.occupied.lock();
         let may = may();
         if may {
             self.active.store(false, Ordering::Relaxed);
@@ -106,7 +102,7 @@ impl Station {
 
     /// Whether it has had a worker that has ended.
     pub(super) fn is_deserted(&self) -> bool {
-        let _seat = self.seat.lock();
+        let _occupied = self.occupied.lock();
         !self.is_active()
     }
 
@@ -143,15 +139,14 @@ impl Station {
         !self.fresh.is_empty() || !self.ready.is_empty()
     }
 
-    /// Takes the oldest for a worker that has none, and some of the next ones for its `seat`.
-    pub(super) fn steal(&self, seat: &Seat) -> Option<GoroutineRef> {
-        until_settled(|| self.ready.steal_batch_and_pop(&seat.ready))
-            .or_else(|| until_settled(|| self.fresh.steal_batch_and_pop(&seat.fresh)))
+    /// The same, ordered with pushes: see `Deque::is_surely_empty`.
+    pub(super) fn surely_has_spare_work(&self) -> bool {
+        !self.fresh.is_surely_empty() || !self.ready.is_surely_empty()
     }
 
-    /// The oldest fresh goroutine, for the owner.
-    pub(super) fn oldest_fresh(&self) -> Option<GoroutineRef> {
-        until_settled(|| self.fresh.steal())
+    /// Takes the oldest for a worker that has none, and gives it some of the next ones, too.
+    pub(super) fn steal_for(&self, thief: &Station) -> Option<GoroutineRef> {
+        steal(&self.ready, &thief.ready).or_else(|| steal(&self.fresh, &thief.fresh))
     }
 
     pub(crate) fn insert_timer(&self, deadline: Instant, ticket: Ticket) -> Key {
@@ -182,13 +177,11 @@ impl Station {
     }
 }
 
-/// `Retry` says that another thief was faster, so somebody makes progress; try again.
-fn until_settled(mut steal: impl FnMut() -> Steal<GoroutineRef>) -> Option<GoroutineRef> {
-    loop {
-        match steal() {
-            Steal::Success(goroutine) => return Some(goroutine),
-            Steal::Empty => return None,
-            Steal::Retry => std::hint::spin_loop(),
-        }
+fn steal(from: &Deque<GoroutineRef>, to: &Deque<GoroutineRef>) -> Option<GoroutineRef> {
+    let batch = from.steal();
+    let (first, rest) = batch.split_first()?;
+    if rest.len() > 0 {
+        to.push_all(rest);
     }
+    Some(first)
 }

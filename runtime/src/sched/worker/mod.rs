@@ -22,7 +22,7 @@ mod rest;
 mod turn;
 
 use super::list::List;
-use super::station::{Seat, Station};
+use super::station::Station;
 use super::{Refusal, Shared, current, runner};
 use crate::coroutine::Active;
 use crate::goroutine::pool::Cache;
@@ -49,7 +49,6 @@ pub(crate) struct Worker {
     /// `shared.stations[index]`.
     station: *const Station,
     index: usize,
-    seat: Seat,
     /// Ready residents.
     ready: List<GoroutineRef>,
     pub(super) slots: Cache,
@@ -69,12 +68,11 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// The thread's main function.
-    pub(super) fn main(shared: Arc<Shared>, index: usize, seat: Seat) {
+    pub(super) fn main(shared: Arc<Shared>, index: usize) {
         let worker = Worker {
             station: ptr::from_ref::<Station>(&shared.stations[index]),
             shared,
             index,
-            seat,
             ready: List::new(),
             slots: Cache::new(),
             runners: RefCell::new(Vec::new()),
@@ -111,9 +109,9 @@ impl Worker {
     fn clear_up(self) {
         // SAFETY: runners in this list have no goroutine.
         unsafe { runner::retire(self.runners.take()) };
-        let Worker { shared, index, seat, slots, .. } = self;
+        let Worker { shared, index, slots, .. } = self;
         drop(slots);
-        shared.stations[index].give_seat_back(seat);
+        shared.stations[index].vacate();
     }
 
     // ---- what goroutines ask for -------------------------------------------------------------
@@ -169,9 +167,10 @@ impl Worker {
             return Err(Refusal::ShuttingDown);
         }
         self.shared.check_stacks()?;
+        let station = self.station();
         goroutine.set_home(self.here());
-        self.station().tally.count_spawned();
-        self.seat.fresh.push(goroutine);
+        station.tally.count_spawned();
+        station.fresh.push(goroutine);
         self.shared.notify();
         Ok(())
     }
@@ -189,7 +188,7 @@ impl Worker {
     }
 
     fn push_migratable(&self, goroutine: GoroutineRef) {
-        self.seat.ready.push(goroutine);
+        self.station().ready.push(goroutine);
         self.shared.notify();
     }
 
@@ -222,13 +221,8 @@ impl Worker {
         if unsafe { active.remaining_stack() } < wanted / 4 * 3 {
             return false;
         }
-        match self.seat.fresh.pop() {
-            None => return false,
-            Some(newest) if newest == child => {}
-            Some(newest) => {
-                self.seat.fresh.push(newest);
-                return false;
-            }
+        if !self.station().fresh.pop_if_newest(child) {
+            return false;
         }
         child.set_started();
         self.switch_identity(child, active);

@@ -29,7 +29,7 @@ impl Worker {
         for victim in from.iter().chain(before) {
             if victim.index != self.index
                 && victim.has_spare_work()
-                && let Some(goroutine) = victim.steal(&self.seat)
+                && let Some(goroutine) = victim.steal_for(self.station())
             {
                 self.shared.steals.fetch_add(1, Ordering::Relaxed);
                 return Some(goroutine);
@@ -120,8 +120,8 @@ impl Worker {
             return true;
         }
         !surplus
-            && (!self.shared.injector.is_empty()
-                || self.shared.stations().iter().any(|station| station.has_spare_work()))
+            && (!self.shared.injector.is_surely_empty()
+                || self.shared.stations().iter().any(|station| station.surely_has_spare_work()))
     }
 
     /// There is something to do about the shutdown.

@@ -44,7 +44,11 @@ impl Worker {
             self.give_away();
             return None;
         }
-        self.seat.ready.pop().or_else(|| self.seat.fresh.pop()).or_else(|| self.take_injected())
+        station
+            .ready
+            .pop_oldest()
+            .or_else(|| station.fresh.pop_newest())
+            .or_else(|| self.take_injected())
     }
 
     /// The rounds that begin elsewhere.
@@ -52,7 +56,9 @@ impl Worker {
     fn next_in_turn(&self, round: u32) -> Option<GoroutineRef> {
         match round {
             TIMERS_ROUND => self.expire_timers(),
-            OLDEST_ROUND if !self.station().is_surplus() => return self.station().oldest_fresh(),
+            OLDEST_ROUND if !self.station().is_surplus() => {
+                return self.station().fresh.pop_oldest();
+            }
             INJECTOR_ROUND if !self.station().is_surplus() => return self.take_injected(),
             _ => {}
         }
@@ -79,15 +85,17 @@ impl Worker {
     fn push_to_own(&self, goroutine: GoroutineRef) {
         if goroutine.is_fresh() {
             goroutine.set_home(self.here());
-            self.seat.fresh.push(goroutine);
+            self.station().fresh.push(goroutine);
         } else {
-            self.seat.ready.push(goroutine);
+            self.station().ready.push(goroutine);
         }
     }
 
     /// A surplus worker keeps nothing that others can run.
     fn give_away(&self) {
-        while let Some(goroutine) = self.seat.fresh.pop().or_else(|| self.seat.ready.pop()) {
+        while let Some(goroutine) =
+            self.station().fresh.pop_oldest().or_else(|| self.station().ready.pop_oldest())
+        {
             self.shared.injector.push(goroutine);
             self.shared.notify();
         }
