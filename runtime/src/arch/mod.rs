@@ -3,7 +3,7 @@
 //! This is the only module that knows the processor. `build.rs` stops the build on any other.
 
 mod x86_64;
-pub(crate) use x86_64::{Context, prefetch_for_write, stack_pointer, switch};
+pub(crate) use x86_64::{Context, Pair, prefetch_for_write, resume, stack_pointer, suspend};
 
 #[cfg(test)]
 mod tests;

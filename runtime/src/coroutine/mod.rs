@@ -22,8 +22,8 @@
 //! So a `Coroutine` is one word, and everything about it lies in the page that its frames touch anyway.
 //!
 //! A value that travels stays on the frame of the side that stops, and its address is the word of the
-//! switch; the other side moves it out before anything else. What kind of value the resumer gets follows
-//! from the status.
+//! switch; the other side moves it out before anything else. Whether the resumer gets what was yielded or
+//! what was returned follows from the status.
 //!
 //! Stacks lie at equal distances, so equal places on two stacks compete for the same few cache lines. Each
 //! stack therefore starts at another *colour*, up to half a page further down.
@@ -31,7 +31,7 @@
 mod annotate;
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -40,7 +40,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::ptr::{self, NonNull};
 use std::thread;
 
-use crate::arch::{self, Context};
+use crate::arch::{self, Context, Pair};
 use crate::stack::{self, Describe, SignalWriter, Stack, StackSize};
 
 const CACHE_LINE: usize = 64;
@@ -96,11 +96,10 @@ impl<In> fmt::Display for ResumeError<In> {
 impl<In: fmt::Debug> std::error::Error for ResumeError<In> {}
 
 /// What lies at the top of a coroutine's stack.
+#[repr(C)]
 struct Link {
-    /// Where the coroutine stopped.
-    own: Context,
-    /// Where its resumer waits.
-    resumer: Context,
+    /// Comes first: its address is that of the link.
+    pair: UnsafeCell<Pair>,
     status: Cell<Status>,
     fiber: annotate::Fiber,
     /// Drops a closure that never ran.
@@ -111,6 +110,12 @@ struct Link {
 
 /// The word that tells a suspended coroutine to unwind; no value has this address.
 const UNWIND: usize = 0;
+
+/// The word for a value on the caller's frame.
+#[inline(always)]
+fn address_of<T>(value: &ManuallyDrop<T>) -> usize {
+    ptr::from_ref(value).expose_provenance()
+}
 
 /// The payload that unwinds a dropped coroutine.
 struct Unwinding;
@@ -143,8 +148,11 @@ pub struct Coroutine<In, Yield, Out> {
 type Types<In, Yield, Out> = (*mut (), fn(In) -> (Yield, Out));
 
 /// The coroutine's own end: it suspends.
+///
+/// It is the link under another name, so that its address is all that a suspend needs.
+#[repr(transparent)]
 pub struct Yielder<In, Yield> {
-    link: NonNull<Link>,
+    link: Link,
     types: PhantomData<fn(Yield) -> In>,
 }
 
@@ -258,12 +266,11 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
                 place.cast::<Box<F>>().write(Box::new(body));
             }
             link.write(Link {
-                own: Context::new(
+                pair: UnsafeCell::new(Pair::new(Context::new(
                     below(place, 0, 16),
                     enter::<In, Yield, Out, F>,
                     link.expose_provenance(),
-                ),
-                resumer: Context::empty(),
+                ))),
                 status: Cell::new(Status::Suspended),
                 fiber: annotate::Fiber::new(),
                 drop_closure: drop_closure::<F>,
@@ -306,16 +313,14 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     /// With its own panic when it panics.
     #[inline]
     pub fn try_resume(&mut self, input: In) -> Result<Step<Yield, Out>, ResumeError<In>> {
-        match self.status() {
-            Status::Suspended => {}
-            Status::Running | Status::Normal => return Err(ResumeError::Running(input)),
-            Status::Dead => return Err(ResumeError::Dead(input)),
+        if self.status() == Status::Dead {
+            return Err(ResumeError::Dead(input));
         }
         let input = ManuallyDrop::new(input);
         // SAFETY: it is suspended, and moves the input out. It stops with what its new status says, and
         // that place stays untouched until it is resumed or dropped.
         unsafe {
-            let word = self.switch_to((&raw const input).expose_provenance());
+            let word = self.switch_to(address_of(&input));
             if self.status() == Status::Suspended {
                 return Ok(Step::Yielded(ptr::with_exposed_provenance::<Yield>(word).read()));
             }
@@ -334,16 +339,17 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     #[inline(always)]
     unsafe fn switch_to(&mut self, word: usize) -> usize {
         let link = self.link.as_ptr();
-        // SAFETY: `own` was made by `Context::new` or filled when the coroutine suspended, and this is
+        // SAFETY: the own context was made by `Context::new` or filled when the coroutine suspended, and this is
         // the only switch to it since, because the status was `Suspended` and is not until it stops
         // again. The stack belongs to the coroutine, which is borrowed mutably and cannot be sent to
         // another thread. `resumer` lives in the link and is switched to exactly once, when the
         // coroutine stops.
         unsafe {
-            (*link).status.set(Status::Running);
             let switching = (*link).fiber.enter(&(*link).stack);
-            let word = arch::switch(&raw mut (*link).resumer, &raw const (*link).own, word);
+            let (word, pair) = arch::resume((*link).pair.get(), word);
             switching.back();
+            // The same as before, but at hand for a loop that resumes next.
+            self.link = NonNull::new_unchecked(pair.cast());
             word
         }
     }
@@ -432,24 +438,20 @@ where
     // switches to this coroutine again, and its stack is kept until the resumer has moved it out.
     unsafe {
         (*link).fiber.arrived();
-        let yielder = Yielder { link: NonNull::new_unchecked(link), types: PhantomData };
+        let yielder = &*link.cast::<Yielder<In, Yield>>();
         let input = ptr::with_exposed_provenance::<In>(word).read();
         let place = closure_below::<F>(link);
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
             if is_inline::<F>() {
-                place.cast::<F>().read()(&yielder, input)
+                place.cast::<F>().read()(yielder, input)
             } else {
-                (*place.cast::<Box<F>>().read())(&yielder, input)
+                (*place.cast::<Box<F>>().read())(yielder, input)
             }
         }));
         let outcome: ManuallyDrop<thread::Result<Out>> = ManuallyDrop::new(outcome);
         (*link).status.set(Status::Dead);
         (*link).fiber.leave_for_good();
-        arch::switch(
-            &raw mut (*link).own,
-            &raw const (*link).resumer,
-            (&raw const outcome).expose_provenance(),
-        );
+        arch::suspend((*link).pair.get(), address_of(&outcome));
     }
     unreachable!("a dead coroutine was resumed")
 }
@@ -463,15 +465,10 @@ unsafe fn suspend<In, Yield>(link: NonNull<Link>, value: Yield) -> In {
     let link = link.as_ptr();
     let value = ManuallyDrop::new(value);
     // SAFETY: the coroutine runs, so the resumer waits in its context, and moves the value out of this
-    // frame. We go on when somebody switches to `own`, with the address of an input for us.
+    // frame. We go on when somebody resumes it, with the address of an input for us.
     unsafe {
-        (*link).status.set(Status::Suspended);
         let switching = (*link).fiber.leave();
-        let word = arch::switch(
-            &raw mut (*link).own,
-            &raw const (*link).resumer,
-            (&raw const value).expose_provenance(),
-        );
+        let (word, _) = arch::suspend((*link).pair.get(), address_of(&value));
         switching.back();
         if word == UNWIND {
             unwind();
@@ -493,13 +490,13 @@ impl<In, Yield> Yielder<In, Yield> {
     pub fn suspend(&self, value: Yield) -> In {
         // SAFETY: the types are those that `enter` was made for, and a yielder is only reachable from the
         // coroutine's own frames, so the caller runs on it.
-        unsafe { suspend(self.link, value) }
+        unsafe { suspend(NonNull::from(&self.link), value) }
     }
 }
 
 impl<In, Yield> Yielder<In, Yield> {
     pub(crate) fn as_active(&self) -> Active {
-        Active(self.link)
+        Active(NonNull::from(&self.link))
     }
 }
 
@@ -551,7 +548,7 @@ impl<In, Yield, Out> Drop for Coroutine<In, Yield, Out> {
         let mut payload: Option<Payload> = None;
         // SAFETY: `Context::new` leaves the resumer's context empty, and the first switch fills it, so
         // this tells whether the closure was ever started.
-        let started = unsafe { (*self.link.as_ptr()).resumer.is_filled() };
+        let started = unsafe { (*(*self.link.as_ptr()).pair.get()).was_resumed() };
         if !started {
             // SAFETY: it never ran and is dropped once.
             unsafe { (self.link().drop_closure)(self.link) };

@@ -34,8 +34,7 @@ fn a_panic_goes_on_in_the_resumer() {
         panic!("inside");
     });
     assert_eq!(c.resume(()), Step::Yielded(()));
-    let payload =
-        catch_unwind(AssertUnwindSafe(|| drop::<Step<(), ()>>(c.resume(())))).unwrap_err();
+    let payload = catch_unwind(AssertUnwindSafe(|| -> Step<(), ()> { c.resume(()) })).unwrap_err();
     assert_eq!(payload.downcast_ref(), Some(&"inside"));
     assert_eq!(c.status(), Status::Dead);
 }

@@ -32,7 +32,7 @@ fn closure_then_result_dropped_once() {
         assert_eq!(Arc::strong_count(&counted), 2);
         // SAFETY: fresh, in no queue; then finished, with a result of this type.
         let result = unsafe {
-            goroutine.run();
+            assert_eq!(goroutine.run(), Rest::Result);
             assert!(matches!(goroutine.complete(), Completion::Kept));
             goroutine.take_result::<(Arc<()>, u8)>()
         };
@@ -84,7 +84,7 @@ fn slots_go_round_between_threads() {
         for goroutine in take {
             // SAFETY: handed over fresh; then finished, with a result of this type.
             sum += unsafe {
-                goroutine.run();
+                assert_eq!(goroutine.run(), Rest::Result);
                 goroutine.take_result::<usize>().unwrap()
             };
             free(&cache, goroutine);

@@ -88,3 +88,6 @@ pub(crate) unsafe fn wake(runnable: Runnable) {
     drop(thread.lock.lock());
     thread.changed.notify_one();
 }
+
+#[cfg(loom)]
+mod tests;

@@ -233,7 +233,7 @@ fn model(workers: usize, to_run: Runs, preemptions: usize, outside: fn(&Runtime)
 #[test]
 fn loom_push_against_sleep() {
     let to_run = Runs { fresh: 2, residents: 0 };
-    model(2, to_run, 3, |runtime| {
+    model(2, to_run, 2, |runtime| {
         runtime.push();
         runtime.push();
     });
@@ -242,7 +242,7 @@ fn loom_push_against_sleep() {
 #[test]
 fn loom_push_and_hand_over() {
     let to_run = Runs { fresh: 1, residents: 1 };
-    model(2, to_run, 3, |runtime| {
+    model(2, to_run, 2, |runtime| {
         runtime.push();
         runtime.hand_over(0);
     });
@@ -251,7 +251,7 @@ fn loom_push_and_hand_over() {
 #[test]
 fn loom_placement_against_sleep() {
     let to_run = Runs { fresh: 2, residents: 0 };
-    model(2, to_run, 3, |runtime| {
+    model(2, to_run, 2, |runtime| {
         if !runtime.forward() {
             runtime.push();
         }
@@ -259,12 +259,37 @@ fn loom_placement_against_sleep() {
     });
 }
 
+/// A worker that pushes three and runs one: the other two workers are woken one by the other.
 #[test]
-fn loom_three() {
+fn loom_a_burst_wakes_worker_after_worker() {
     let to_run = Runs { fresh: 3, residents: 0 };
-    model(3, to_run, 2, |runtime| {
+    model(2, to_run, 2, |runtime| {
         runtime.push();
         runtime.push();
         runtime.push();
+        let own = runtime.queue.pop();
+        runtime.execute(own.unwrap());
+    });
+}
+
+#[test]
+fn loom_placement_against_a_worker_that_ends() {
+    loom::model(|| {
+        let runtime = Arc::new(Runtime::new(1, Runs::default()));
+        let placer = {
+            let runtime = runtime.clone();
+            thread::spawn(move || runtime.forward())
+        };
+        runtime.events[0].prepare();
+        runtime.idle.enter(0, None);
+        runtime.events[0].finish();
+        let token = runtime.idle.leave(0);
+        let picked = token.is_some();
+        if let Some(token) = token {
+            runtime.stop_searching(token);
+        }
+        // `may_end`
+        assert_eq!(runtime.inboxes[0].is_empty(), !picked);
+        assert_eq!(placer.join().unwrap(), picked);
     });
 }
