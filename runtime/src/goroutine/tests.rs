@@ -84,7 +84,7 @@ fn slots_go_round_between_threads() {
         for goroutine in take {
             // SAFETY: handed over fresh; then finished, with a result of this type.
             sum += unsafe {
-                assert_eq!(goroutine.run(), Rest::Result);
+                assert_eq!(goroutine.run(), Rest::Nothing);
                 goroutine.take_result::<usize>().unwrap()
             };
             free(&cache, goroutine);
