@@ -1,7 +1,7 @@
 //! Waiting for the end of a goroutine, and handles to it.
 
 use crate::goroutine::pool;
-use crate::goroutine::{GoroutineId, GoroutineRef, WaitReason};
+use crate::goroutine::{Cancelled, GoroutineId, GoroutineRef, WaitReason};
 use crate::park::{self, Parking};
 use crate::sched::{current, report_panic};
 use crate::ticket::{Cause, Request};
@@ -231,8 +231,8 @@ fn drop_result(goroutine: GoroutineRef) {
     // SAFETY: it has finished, and this was the only handle.
     if let Some(payload) = unsafe { goroutine.drop_result() } {
         match goroutine.observer() {
-            Some(observer) => observer.panicked(),
-            None => report_panic(goroutine, payload.as_ref()),
+            Some(observer) if !payload.is::<Cancelled>() => observer.panicked(),
+            _ => report_panic(goroutine, payload.as_ref()),
         }
     }
 }

@@ -87,7 +87,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// Runs `f` with a scope: goroutines spawned there with [`Scope::go`] may borrow whatever outlives the call
 /// of `scope`. It returns when all of them have ended; until then it parks.
 ///
-/// Cancelling the goroutine that waits cancels the goroutines of the scope; it unwinds at its next park.
+/// When the goroutine that waits is cancelled, so are those of the scope; once they have ended, it unwinds.
 ///
 /// # Panics
 /// When `f` panics, with its panic; else when a goroutine of the scope panicked that nobody joined.
@@ -118,6 +118,9 @@ where
     // The wait comes before the panic goes on, so that it parks as usual (invariant 9).
     let result = panic::catch_unwind(AssertUnwindSafe(|| f(&scope)));
     scope.members.wait();
+    if scope.members.cancelled.load(Ordering::Relaxed) && result.is_ok() {
+        park::unwind_if_cancelled(Cause::Cancelled);
+    }
     match result {
         Err(payload) => panic::resume_unwind(payload),
         Ok(_) if scope.members.panicked.load(Ordering::Relaxed) => {

@@ -126,8 +126,8 @@ fn drop_result(goroutine: GoroutineRef) {
     // SAFETY: it has finished, and without a handle nobody else looks at the result.
     if let Some(payload) = unsafe { goroutine.drop_result() } {
         match goroutine.observer() {
-            Some(observer) => observer.panicked(),
-            None => report_panic(goroutine, payload.as_ref()),
+            Some(observer) if !payload.is::<Cancelled>() => observer.panicked(),
+            _ => report_panic(goroutine, payload.as_ref()),
         }
     }
 }

@@ -19,12 +19,12 @@ enum Goroutine {
     Resident = 1 << 8,
 }
 
-/// A queue that only counts. What was pushed may be seen late, as with any queue.
-struct Queue(AtomicUsize);
+/// An inbox that only counts. What was pushed may be seen late.
+struct Inbox(AtomicUsize);
 
-impl Queue {
-    fn new() -> Queue {
-        Queue(AtomicUsize::new(0))
+impl Inbox {
+    fn new() -> Inbox {
+        Inbox(AtomicUsize::new(0))
     }
 
     fn push(&self, goroutine: Goroutine) {
@@ -53,6 +53,42 @@ impl Queue {
     }
 }
 
+/// A queue of fresh goroutines that only counts, with the lock of a deque or the injector. The length beside
+/// it may be seen late.
+struct Queue {
+    length: AtomicUsize,
+    list: Mutex<usize>,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        Queue { length: AtomicUsize::new(0), list: Mutex::new(0) }
+    }
+
+    fn push(&self) {
+        let mut list = self.list.lock();
+        *list += 1;
+        self.length.store(*list, Ordering::Relaxed);
+    }
+
+    fn is_surely_empty(&self) -> bool {
+        *self.list.lock() == 0
+    }
+
+    fn pop(&self) -> Option<Goroutine> {
+        if self.length.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut list = self.list.lock();
+        if *list == 0 {
+            return None;
+        }
+        *list -= 1;
+        self.length.store(*list, Ordering::Relaxed);
+        Some(Goroutine::Fresh)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Runs {
     fresh: usize,
@@ -62,7 +98,7 @@ struct Runs {
 struct Runtime {
     idle: Idle,
     events: Vec<Event>,
-    inboxes: Vec<Queue>,
+    inboxes: Vec<Inbox>,
     /// The injector and the deques.
     queue: Queue,
     /// How many are to run, and run.
@@ -83,7 +119,7 @@ impl Runtime {
         Runtime {
             idle: Idle::new(workers),
             events: (0..workers).map(|_| Event::new()).collect(),
-            inboxes: (0..workers).map(|_| Queue::new()).collect(),
+            inboxes: (0..workers).map(|_| Inbox::new()).collect(),
             queue: Queue::new(),
             to_run,
             run: Mutex::new(Runs::default()),
@@ -93,7 +129,7 @@ impl Runtime {
     }
 
     fn push(&self) {
-        self.queue.push(Goroutine::Fresh);
+        self.queue.push();
         self.notify();
     }
 
@@ -198,7 +234,7 @@ impl Runtime {
         let event = &self.events[me];
         event.prepare();
         self.idle.enter(me, searching);
-        let work = !self.inboxes[me].is_empty() || self.is_over() || !self.queue.is_empty();
+        let work = !self.inboxes[me].is_empty() || self.is_over() || !self.queue.is_surely_empty();
         if work {
             event.finish();
         } else {

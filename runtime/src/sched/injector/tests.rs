@@ -10,10 +10,10 @@ fn the_oldest_first_and_a_few_more() {
     for number in 0..4 {
         injector.push(items.get(number).numbered(number));
     }
-    let mut rest = List::new();
+    let rest = List::new();
     let first = injector.pop(2, |item| rest.push_back(item));
     assert_eq!(first.map(ItemRef::number), Some(0));
-    assert_eq!(numbers(&mut rest), [1, 2]);
+    assert_eq!(numbers(&rest), [1, 2]);
     assert!(!injector.is_empty());
     assert_eq!(injector.pop(2, |_| unreachable!()).map(ItemRef::number), Some(3));
     assert!(injector.is_empty());
@@ -29,10 +29,10 @@ mod models {
 
     fn pop_all(injector: &Injector<ItemRef>, more: usize) -> Vec<usize> {
         let mut seen = Vec::new();
-        let mut rest = List::new();
+        let rest = List::new();
         while let Some(first) = injector.pop(more, |item| rest.push_back(item)) {
             seen.push(first.number());
-            seen.extend(numbers(&mut rest));
+            seen.extend(numbers(&rest));
         }
         seen
     }

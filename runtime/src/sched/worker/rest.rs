@@ -83,7 +83,7 @@ impl Worker {
     fn search(&self) -> Search {
         let alone = self.shared.stations().len() == 1;
         for _ in 0..if alone { 1 } else { SEARCH_ROUNDS } {
-            if !self.station().inbox.is_empty() || self.must_stop() {
+            if self.has_own_work() {
                 return Search::Own;
             }
             if let Some(goroutine) = self.steal() {
@@ -114,9 +114,15 @@ impl Worker {
         if surplus { None } else { self.shared.idle.leave(self.index) }
     }
 
+    /// Something that only this worker can do. A timer that was due when it woke up may have left
+    /// something in its ready list.
+    fn has_own_work(&self) -> bool {
+        !self.ready.is_empty() || !self.station().inbox.is_empty() || self.must_stop()
+    }
+
     /// The last look before it sleeps.
     fn has_work(&self, surplus: bool) -> bool {
-        if !self.station().inbox.is_empty() || self.must_stop() {
+        if self.has_own_work() {
             return true;
         }
         !surplus
