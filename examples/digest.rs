@@ -139,10 +139,7 @@ fn walk(root: PathBuf, skipped: &[PathBuf]) -> Vec<Entry> {
 
 impl Dir {
     fn new(path: PathBuf) -> Dir {
-        Dir {
-            path,
-            ..Dir::default()
-        }
+        Dir { path, ..Dir::default() }
     }
 
     /// Fills in what the directory holds. What cannot be read becomes a failed entry.

@@ -6,9 +6,7 @@ use fibra::go;
 
 #[fibra::main]
 fn main() {
-    let counts: Vec<_> = (0..10)
-        .map(|i| go!(primes(i * 10_000, (i + 1) * 10_000)))
-        .collect();
+    let counts: Vec<_> = (0..10).map(|i| go!(primes(i * 10_000, (i + 1) * 10_000))).collect();
     for (i, count) in counts.into_iter().enumerate() {
         let count = count.join().expect("counting does not panic");
         println!("{count} primes from {} up", i * 10_000);

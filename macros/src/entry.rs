@@ -93,16 +93,10 @@ fn try_expand(entry: Entry, options: TokenStream, mut function: ItemFn) -> Resul
 /// Refuses every signature but `fn name() -> R`.
 fn check(entry: Entry, sig: &Signature) -> Result<()> {
     let refuse = |span, what| {
-        Err(Error::new(
-            span,
-            format!("a function with {} cannot {what}", entry.name()),
-        ))
+        Err(Error::new(span, format!("a function with {} cannot {what}", entry.name())))
     };
     if let Some(keyword) = &sig.asyncness {
-        return refuse(
-            keyword.span(),
-            "be `async`: a goroutine blocks where a future awaits",
-        );
+        return refuse(keyword.span(), "be `async`: a goroutine blocks where a future awaits");
     }
     if let Some(keyword) = &sig.constness {
         return refuse(keyword.span(), "be `const`");

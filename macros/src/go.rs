@@ -37,11 +37,7 @@ impl Parse for Go {
             }
         }
         if input.is_empty() {
-            let after = if options.is_empty() {
-                ""
-            } else {
-                " after its options"
-            };
+            let after = if options.is_empty() { "" } else { " after its options" };
             return Err(Error::new(
                 input.span(),
                 format!("`go!` needs something to run{after}: {WHAT}"),
@@ -49,15 +45,10 @@ impl Parse for Go {
         }
         let body = input.parse()?;
         if !input.is_empty() {
-            input
-                .parse::<Token![,]>()
-                .map_err(|error| one_body(error.span()))?;
+            input.parse::<Token![,]>().map_err(|error| one_body(error.span()))?;
         }
         if options::starts_option(input) {
-            return Err(Error::new(
-                input.span(),
-                "the options of `go!` come before what it runs",
-            ));
+            return Err(Error::new(input.span(), "the options of `go!` come before what it runs"));
         }
         if !input.is_empty() {
             return Err(one_body(input.span()));
@@ -67,8 +58,5 @@ impl Parse for Go {
 }
 
 fn one_body(unexpected: Span) -> Error {
-    Error::new(
-        unexpected,
-        format!("`go!` runs one thing: {WHAT}; for several, write a block"),
-    )
+    Error::new(unexpected, format!("`go!` runs one thing: {WHAT}; for several, write a block"))
 }

@@ -26,10 +26,7 @@ pub(crate) fn starts_option(input: ParseStream) -> bool {
 pub(crate) fn parse_option(input: ParseStream, valid: &[&str], earlier: &[Opt]) -> Result<Opt> {
     let refuse = |span, mistake| {
         let valid = valid.join("`, `");
-        Err(Error::new(
-            span,
-            format!("{mistake}; the options are `{valid}`, each at most once"),
-        ))
+        Err(Error::new(span, format!("{mistake}; the options are `{valid}`, each at most once")))
     };
     let Ok(name) = Ident::parse_any(input) else {
         return refuse(input.span(), "expected an option".to_string());
@@ -41,8 +38,5 @@ pub(crate) fn parse_option(input: ParseStream, valid: &[&str], earlier: &[Opt]) 
         return refuse(name.span(), format!("option `{name}` is given twice"));
     }
     input.parse::<Token![=]>()?;
-    Ok(Opt {
-        name,
-        value: input.parse()?,
-    })
+    Ok(Opt { name, value: input.parse()? })
 }

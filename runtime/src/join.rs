@@ -1,9 +1,9 @@
 //! Waiting for the end of a goroutine, and handles to it.
 
 use crate::goroutine::pool;
-use crate::goroutine::{Cancelled, GoroutineId, GoroutineRef, WaitReason};
+use crate::goroutine::{GoroutineId, GoroutineRef, WaitReason};
 use crate::park::{self, Parking};
-use crate::sched::{current, report_panic};
+use crate::sched::{current, unjoined};
 use crate::ticket::{Cause, Request};
 use std::fmt;
 use std::marker::PhantomData;
@@ -230,10 +230,7 @@ impl<T> Drop for JoinHandle<T> {
 fn drop_result(goroutine: GoroutineRef) {
     // SAFETY: it has finished, and this was the only handle.
     if let Some(payload) = unsafe { goroutine.drop_result() } {
-        match goroutine.observer() {
-            Some(observer) if !payload.is::<Cancelled>() => observer.panicked(),
-            _ => report_panic(goroutine, payload.as_ref()),
-        }
+        unjoined(goroutine, payload);
     }
 }
 

@@ -217,8 +217,7 @@ fn options() {
     assert_eq!(join(handle).as_deref(), Some("reader"));
 
     let n = 7;
-    let handle = go!(stack = 65536, name = format!("worker-{n}"), || name()
-        .unwrap());
+    let handle = go!(stack = 65536, name = format!("worker-{n}"), || name().unwrap());
     assert_eq!(join(handle), "worker-7");
 
     assert_eq!(join(go!(stack = 128 << 10, add(1, 2),)), 3);
@@ -296,9 +295,8 @@ fn a_method_call_is_evaluated_in_the_caller_in_source_order() {
     }
     let log = Log::default();
     let receiver = Receiver(log.clone());
-    let handle = go!(log
-        .note("receiver", receiver)
-        .run(log.note("first", 5), log.note("second", 3)));
+    let handle =
+        go!(log.note("receiver", receiver).run(log.note("first", 5), log.note("second", 3)));
     assert_eq!(join(handle), 2);
     log.assert_only_last_in_goroutine(&["receiver", "first", "second", "call"]);
 }
@@ -310,12 +308,7 @@ fn other_arguments_are_evaluated_before_a_closure_literal_captures() {
     }
     let log = Log::default();
     let n = 1;
-    let handle = go!(run(
-        log.note("first", 5),
-        |x| x + n,
-        log.note("third", n + 1),
-        log.clone()
-    ));
+    let handle = go!(run(log.note("first", 5), |x| x + n, log.note("third", n + 1), log.clone()));
     assert_eq!(join(handle), 4);
     log.assert_only_last_in_goroutine(&["first", "third", "call"]);
 }
@@ -429,10 +422,7 @@ fn a_closure_literal_knows_its_parameter_types() {
     let matching = go!(Words(WORDS).count(|word| word.starts_with('b')));
     assert_eq!(join(matching), 1);
     let limit = 1;
-    let longest = go!(
-        name = "longest",
-        longest(WORDS, move |word| word.len() + limit)
-    );
+    let longest = go!(name = "longest", longest(WORDS, move |word| word.len() + limit));
     assert_eq!(join(longest), 4);
 }
 

@@ -72,10 +72,7 @@ fn a_result_is_reported_in_the_goroutine() {
 #[test]
 fn only_a_plain_signature_is_taken() {
     let cases = [
-        (
-            "async fn main() {}",
-            "be `async`: a goroutine blocks where a future awaits",
-        ),
+        ("async fn main() {}", "be `async`: a goroutine blocks where a future awaits"),
         ("const fn main() {}", "be `const`"),
         ("unsafe fn main() {}", "be `unsafe`"),
         ("extern \"C\" fn main() {}", "be `extern`"),
@@ -93,10 +90,7 @@ fn only_a_plain_signature_is_taken() {
 fn mistaken_options_are_explained() {
     let cases = [
         ("worker = 1", "unknown option `worker`"),
-        (
-            "workers = 1, workers = 2",
-            "option `workers` is given twice",
-        ),
+        ("workers = 1, workers = 2", "option `workers` is given twice"),
         ("1", "expected an option"),
     ];
     for (options, mistake) in cases {
@@ -109,9 +103,6 @@ fn mistaken_options_are_explained() {
 #[test]
 fn it_goes_on_a_function_only() {
     let expansion = expand(Entry::Test, tokens(""), tokens("struct S;")).to_string();
-    assert!(
-        expansion.contains("`#[fibra::test]` goes on a function"),
-        "{expansion}"
-    );
+    assert!(expansion.contains("`#[fibra::test]` goes on a function"), "{expansion}");
     assert!(expansion.ends_with("struct S ;"), "{expansion}");
 }

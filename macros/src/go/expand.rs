@@ -55,12 +55,7 @@ pub(super) fn expand(go: Go) -> TokenStream {
 /// The callable that the goroutine runs; what the caller evaluates for it goes to `now`.
 fn task(now: &mut Now, body: Expr) -> TokenStream {
     match unwrapped(body) {
-        Expr::Call(ExprCall {
-            attrs,
-            func,
-            paren_token,
-            args,
-        }) => {
+        Expr::Call(ExprCall { attrs, func, paren_token, args }) => {
             let span = located(func.span());
             let func = unwrapped(*func);
             let callee = if args.iter().any(is_closure) && matches!(func, Expr::Path(_)) {
@@ -73,15 +68,8 @@ fn task(now: &mut Now, body: Expr) -> TokenStream {
             quote_spanned!(span=> #(#attrs)* move || #callee #args)
         }
         Expr::MethodCall(call) => {
-            let ExprMethodCall {
-                attrs,
-                receiver,
-                dot_token,
-                method,
-                turbofish,
-                paren_token,
-                args,
-            } = call;
+            let ExprMethodCall { attrs, receiver, dot_token, method, turbofish, paren_token, args } =
+                call;
             let span = located(receiver.span());
             let receiver = now.operand("receiver", unwrapped(*receiver));
             let args = now.args(args);
@@ -140,10 +128,7 @@ impl Now {
 
     /// The arguments, bound, as they stand in the call.
     fn args(&mut self, args: Punctuated<Expr, Token![,]>) -> Vec<TokenStream> {
-        args.iter()
-            .enumerate()
-            .map(|(index, arg)| self.arg(index, arg))
-            .collect()
+        args.iter().enumerate().map(|(index, arg)| self.arg(index, arg)).collect()
     }
 
     fn arg(&mut self, index: usize, arg: &Expr) -> TokenStream {
@@ -155,8 +140,7 @@ impl Now {
         // An argument under `#[cfg]` must be there in both places or in neither.
         let cfgs = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
         let use_in_call = quote!(#(#cfgs)* #name);
-        self.lets
-            .push(quote_spanned!(Span::mixed_site()=> #(#attrs)* let #name = #value;));
+        self.lets.push(quote_spanned!(Span::mixed_site()=> #(#attrs)* let #name = #value;));
         use_in_call
     }
 }
@@ -196,7 +180,5 @@ fn is_closure(expr: &Expr) -> bool {
 /// Attributes are allowed on an argument but not on an initializer: there they go on the `let`.
 fn split_attributes(expr: &Expr) -> (Vec<Attribute>, TokenStream) {
     let split = |input: ParseStream| Ok((Attribute::parse_outer(input)?, input.parse()?));
-    split
-        .parse2(expr.to_token_stream())
-        .expect("an expression is attributes and the rest")
+    split.parse2(expr.to_token_stream()).expect("an expression is attributes and the rest")
 }

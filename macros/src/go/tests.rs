@@ -7,12 +7,8 @@ use super::{Go, expand};
 /// Both sides go through the parser, which spaces `||` in its own way.
 #[track_caller]
 fn assert_expands(input: TokenStream, expected: TokenStream) {
-    let [expansion, expected] = [expand(input), expected].map(|tokens| {
-        syn::parse2::<Expr>(tokens)
-            .unwrap()
-            .to_token_stream()
-            .to_string()
-    });
+    let [expansion, expected] = [expand(input), expected]
+        .map(|tokens| syn::parse2::<Expr>(tokens).unwrap().to_token_stream().to_string());
     assert_eq!(expansion, expected);
 }
 
@@ -40,18 +36,9 @@ fn a_call_binds_callee_and_arguments_in_order() {
 fn items_stay_in_the_call() {
     assert_expands(quote!(a::work()), quote!(::fibra::spawn(move || a::work())));
     assert_expands(quote!(Some()), quote!(::fibra::spawn(move || Some())));
-    assert_expands(
-        quote!(work::<u8>()),
-        quote!(::fibra::spawn(move || work::<u8>())),
-    );
-    assert_expands(
-        quote!(<u8 as A>::f()),
-        quote!(::fibra::spawn(move || <u8 as A>::f())),
-    );
-    assert_expands(
-        quote!(COUNT.get()),
-        quote!(::fibra::spawn(move || COUNT.get())),
-    );
+    assert_expands(quote!(work::<u8>()), quote!(::fibra::spawn(move || work::<u8>())));
+    assert_expands(quote!(<u8 as A>::f()), quote!(::fibra::spawn(move || <u8 as A>::f())));
+    assert_expands(quote!(COUNT.get()), quote!(::fibra::spawn(move || COUNT.get())));
 }
 
 #[test]
@@ -115,21 +102,14 @@ fn closures_pass_and_blocks_are_wrapped() {
     assert_expands(quote!(|| x), quote!(::fibra::spawn(|| x)));
     assert_expands(quote!({ x }), quote!(::fibra::spawn(move || { x })));
     assert_expands(quote!('a: { x }), quote!(::fibra::spawn(move || 'a: { x })));
-    assert_expands(
-        quote!(unsafe { x }),
-        quote!(::fibra::spawn(move || unsafe { x })),
-    );
+    assert_expands(quote!(unsafe { x }), quote!(::fibra::spawn(move || unsafe { x })));
 }
 
 #[test]
 fn other_expressions_are_values() {
-    for value in [
-        quote!(f),
-        quote!(fs[1]),
-        quote!(a.f),
-        quote!(make()?),
-        quote!(if a { f } else { g }),
-    ] {
+    for value in
+        [quote!(f), quote!(fs[1]), quote!(a.f), quote!(make()?), quote!(if a { f } else { g })]
+    {
         assert_expands(value.clone(), quote!(::fibra::spawn(#value)));
     }
 }
@@ -168,19 +148,13 @@ fn mistakes_are_explained() {
     let what = "a call, a closure, a block or a value to call";
     assert_refused(quote!(), &format!("`go!` needs something to run: {what}"));
     for input in [quote!(name = "x"), quote!(name = "x", stack = 1,)] {
-        assert_refused(
-            input,
-            &format!("`go!` needs something to run after its options: {what}"),
-        );
+        assert_refused(input, &format!("`go!` needs something to run after its options: {what}"));
     }
     let one = format!("`go!` runs one thing: {what}; for several, write a block");
     for input in [quote!(f, g), quote!(f; g), quote!(f g), quote!(f,,)] {
         assert_refused(input, &one);
     }
-    assert_refused(
-        quote!(f, name = "x"),
-        "the options of `go!` come before what it runs",
-    );
+    assert_refused(quote!(f, name = "x"), "the options of `go!` come before what it runs");
     assert_refused(quote!(name = "x" f), "expected `,`");
 }
 

@@ -21,13 +21,7 @@ fn parse(input: TokenStream, earlier: &[Opt]) -> syn::Result<Opt> {
 #[test]
 fn an_option_is_an_identifier_and_an_equals_sign() {
     assert!(starts(quote!(anything = 1)) && starts(quote!(type = 1)));
-    for body in [
-        quote!(),
-        quote!(f(x)),
-        quote!(a == b),
-        quote!(a.b = c),
-        quote!(|| x = 1),
-    ] {
+    for body in [quote!(), quote!(f(x)), quote!(a == b), quote!(a.b = c), quote!(|| x = 1)] {
         assert!(!starts(body.clone()), "{body}");
     }
 }
@@ -42,10 +36,7 @@ fn mistakes_name_the_valid_options() {
     ];
     for (input, mistake) in cases {
         let error = parse(input, &earlier).err().unwrap().to_string();
-        assert_eq!(
-            error,
-            format!("{mistake}; the options are `name`, `stack`, each at most once")
-        );
+        assert_eq!(error, format!("{mistake}; the options are `name`, `stack`, each at most once"));
     }
     assert!(parse(quote!(stack = 1), &earlier).is_ok());
 }

@@ -28,7 +28,7 @@ mod station;
 mod worker;
 
 pub(crate) use default::MOST_WORKERS;
-pub(crate) use runner::report_panic;
+pub(crate) use runner::unjoined;
 pub(crate) use spawn::{Settings, spawn};
 pub(crate) use station::Station;
 pub(crate) use worker::Worker;
@@ -47,6 +47,7 @@ use list::{List, Node};
 use monitor::Monitor;
 use std::cell::Cell;
 use std::io;
+use std::ptr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -221,6 +222,8 @@ impl Shared {
     pub(crate) fn inject(&self, goroutine: GoroutineRef) -> Result<(), Refusal> {
         self.check_stacks()?;
         self.gate.enter().map_err(|census::Closed| Refusal::ShuttingDown)?;
+        // Any of its workers: it only says which runtime the goroutine belongs to.
+        goroutine.set_home(ptr::from_ref::<Station>(&self.stations[0]).cast_mut().cast());
         self.injector.push(goroutine);
         self.notify();
         Ok(())

@@ -12,6 +12,7 @@ use crate::ticket::{Cause, Request};
 use std::any::Any;
 use std::convert::Infallible;
 use std::io;
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 
 /// A runner on a stack of its own.
@@ -57,11 +58,7 @@ pub(super) fn run_to_end(goroutine: GoroutineRef) {
             goroutine.run()
         }
     };
-    if let Some(locals) = goroutine.locals()
-        && let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| locals.clear()))
-    {
-        report_panic(goroutine, payload.as_ref());
-    }
+    clear_locals(goroutine);
     finish(goroutine, rest);
 }
 
@@ -122,18 +119,44 @@ fn this_worker<'a>() -> &'a Worker {
     }
 }
 
+/// Drops the result that nobody will look at, and the locals that its destructor may have made.
+#[cold]
 fn drop_result(goroutine: GoroutineRef) {
     // SAFETY: it has finished, and without a handle nobody else looks at the result.
     if let Some(payload) = unsafe { goroutine.drop_result() } {
-        match goroutine.observer() {
-            Some(observer) if !payload.is::<Cancelled>() => observer.panicked(),
-            _ => report_panic(goroutine, payload.as_ref()),
-        }
+        unjoined(goroutine, payload);
+    }
+    clear_locals(goroutine);
+}
+
+/// Each panic of a destructor is reported, and the other values are dropped all the same.
+fn clear_locals(goroutine: GoroutineRef) {
+    while let Some(locals) = goroutine.locals()
+        && let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| locals.clear()))
+    {
+        report_panic(goroutine, payload.as_ref());
+        forget_payload(payload);
+    }
+}
+
+/// Nobody will see how it ended in a join: a scope gets to know of a panic, else it is reported.
+pub(crate) fn unjoined(goroutine: GoroutineRef, payload: Box<dyn Any + Send>) {
+    match goroutine.observer() {
+        Some(observer) if !payload.is::<Cancelled>() => observer.panicked(),
+        _ => report_panic(goroutine, payload.as_ref()),
+    }
+    forget_payload(payload);
+}
+
+/// A payload may panic when it is dropped, with another one that may do the same; that one is leaked.
+fn forget_payload(payload: Box<dyn Any + Send>) {
+    if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(another);
     }
 }
 
 /// Nobody will see this panic in a join. A cancelled goroutine is nothing to report.
-pub(crate) fn report_panic(goroutine: GoroutineRef, payload: &(dyn Any + Send)) {
+fn report_panic(goroutine: GoroutineRef, payload: &(dyn Any + Send)) {
     if payload.is::<Cancelled>() {
         return;
     }

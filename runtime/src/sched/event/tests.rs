@@ -8,7 +8,7 @@ use loom::thread;
 ///
 /// Fails when the fence of `prepare` is missing, or that of `wake`; when `wake_slow` does not take the
 /// lock (the notification comes between the owner's look at the state and its wait); and when `wait`
-/// does not look at the state.
+/// sleeps without a look at the state.
 #[test]
 fn loom_no_wake_up_is_lost() {
     loom::model(|| {
@@ -37,8 +37,6 @@ fn loom_no_wake_up_is_lost() {
 
 /// The same between two threads that wake each other in turn, so that a wake meets every state of the
 /// event, also that of an earlier sleep. Neither sleeps for ever.
-///
-/// Fails as the model above does, and when `finish` leaves the state as it is.
 #[test]
 fn loom_two_that_wake_each_other() {
     loom::model(|| {
@@ -69,8 +67,8 @@ fn loom_two_that_wake_each_other() {
 
 /// What was written before the wake is visible after the sleep that it ended, without an atomic.
 ///
-/// Fails when the exchange of `wake_slow` is `Relaxed`, or both loads of the sleep are; and when
-/// `finish` is `Relaxed` and `wait` is not used (here: the look that finds the wake under way).
+/// Fails when `wait` and `finish` both read `Relaxed`. Either alone would do; so would the fence of `wake`
+/// without the Release of `wake_slow`.
 #[test]
 fn loom_a_wake_orders_what_came_before() {
     use loom::cell::UnsafeCell;

@@ -1,9 +1,13 @@
-//! Workers with the steps of `worker.rs` (`run`, `search_or_sleep`, `sleep`, `stop_searching`,
+//! Workers with the steps of `worker/` (`run`, `search_or_sleep`, `search`, `sleep`, `stop_searching`,
 //! `forward`) and of `mod.rs` (`notify`, `hand_over`, `wake_all`), around queues that only count.
 //!
 //! A goroutine of these models does not give way: it ends when all fresh ones have begun to run, which are
 //! as many as there are workers for them. So one that is left in a queue while a worker sleeps is a deadlock,
 //! which loom reports. That is invariant 5.
+//!
+//! Each of the first four models fails when a worker whose last look has found work does not search again
+//! (`sleep` without the `or_else`): a pusher that saw it searching wakes nobody, and the worker that should
+//! have taken the goroutine, or passed it on, takes something else.
 
 use super::*;
 use crate::primitive::Condvar;
@@ -144,10 +148,9 @@ impl Runtime {
         self.events[worker].wake();
     }
 
+    /// Without the look at `has_sleepers`, which only saves the lock, and which loom would take for one that
+    /// nobody can change.
     fn forward(&self) -> bool {
-        if !self.idle.has_sleepers() {
-            return false;
-        }
         match self.idle.pick(|_| true, |worker| self.inboxes[worker].push(Goroutine::Fresh)) {
             Some(worker) => {
                 self.events[worker].wake();
@@ -245,9 +248,10 @@ impl Runtime {
 }
 
 /// Runs the model with `workers` workers, and `outside` beside them.
-fn model(workers: usize, to_run: Runs, preemptions: usize, outside: fn(&Runtime)) {
+fn model(workers: usize, to_run: Runs, outside: fn(&Runtime)) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    // Whatever the environment says: three take minutes, and found nothing that two do not.
+    builder.preemption_bound = Some(2);
     builder.check(move || {
         let runtime = Arc::new(Runtime::new(workers, to_run));
         let threads: Vec<_> = (0..workers)
@@ -266,28 +270,38 @@ fn model(workers: usize, to_run: Runs, preemptions: usize, outside: fn(&Runtime)
     });
 }
 
+/// Two goroutines are pushed while two workers come and go: both run at the same time.
+///
+/// Fails when `sleep` does not look into the queue after `enter`; when it looks without the lock and `enter`
+/// or `notify` has no fence (each of the two suffices alone); when the last one to stop searching does not
+/// notify; and when `leave` does not give back the token of a worker that was picked.
 #[test]
 fn loom_push_against_sleep() {
     let to_run = Runs { fresh: 2, residents: 0 };
-    model(2, to_run, 2, |runtime| {
+    model(2, to_run, |runtime| {
         runtime.push();
         runtime.push();
     });
 }
 
+/// A push while the searcher that it counts on gets a resident back, which then waits for what was pushed:
+/// the other worker takes it.
 #[test]
 fn loom_push_and_hand_over() {
     let to_run = Runs { fresh: 1, residents: 1 };
-    model(2, to_run, 2, |runtime| {
+    model(2, to_run, |runtime| {
         runtime.push();
         runtime.hand_over(0);
     });
 }
 
+/// A goroutine is placed at a worker that sleeps, if one does, and another one is pushed.
+///
+/// Fails when `forward` does not wake the worker that it picked.
 #[test]
 fn loom_placement_against_sleep() {
     let to_run = Runs { fresh: 2, residents: 0 };
-    model(2, to_run, 2, |runtime| {
+    model(2, to_run, |runtime| {
         if !runtime.forward() {
             runtime.push();
         }
@@ -295,19 +309,24 @@ fn loom_placement_against_sleep() {
     });
 }
 
-/// A worker that pushes three and runs one: the other two workers are woken one by the other.
+/// A third worker pushes three goroutines and runs one: the two others are woken one by the other.
 #[test]
 fn loom_a_burst_wakes_worker_after_worker() {
     let to_run = Runs { fresh: 3, residents: 0 };
-    model(2, to_run, 2, |runtime| {
-        runtime.push();
-        runtime.push();
-        runtime.push();
-        let own = runtime.queue.pop();
-        runtime.execute(own.unwrap());
+    model(2, to_run, |runtime| {
+        for _ in 0..3 {
+            runtime.push();
+        }
+        if let Some(own) = runtime.queue.pop() {
+            runtime.execute(own);
+        }
     });
 }
 
+/// A worker that is told to end while a goroutine is placed there (`may_end`): it was picked and finds the
+/// goroutine, or it was not, and nobody places anything there any more.
+///
+/// Fails when `pick` calls `with` after it has given the lock back.
 #[test]
 fn loom_placement_against_a_worker_that_ends() {
     loom::model(|| {
@@ -324,7 +343,6 @@ fn loom_placement_against_a_worker_that_ends() {
         if let Some(token) = token {
             runtime.stop_searching(token);
         }
-        // `may_end`
         assert_eq!(runtime.inboxes[0].is_empty(), !picked);
         assert_eq!(placer.join().unwrap(), picked);
     });

@@ -1,0 +1,3 @@
+module fibra-rounds
+
+go 1.24

@@ -1,0 +1,176 @@
+//! Tiny loops over the hot paths, for callgrind, perf and strace, on one worker.
+//!
+//! Instructions per operation are `(I(2N) - I(N)) / N`: start-up and warm-up drop out. See
+//! `count-instructions.sh`. Calls of the allocator are counted here, behind the warm-up.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use fibra::Goroutine;
+use fibra::coroutine::{Coroutine, Step};
+use fibra_benches::number;
+use fibra_benches::on_fibra::{self, Affinity, Countdown};
+
+const USAGE: &str =
+    "usage: hot_paths spawn|spawn-join|yield|park-unpark|switch N [fibra|fibra-migratable]";
+
+/// Operations before the allocator's calls are counted: they fill the pools.
+const WARM_UP: usize = 10_000;
+
+/// Goroutines that are spawned before they run, so that the memory in use does not depend on N.
+const WAVE: usize = 1000;
+
+/// The system's allocator; counts the calls.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static FREES: AtomicU64 = AtomicU64::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: it passes everything on to `System`, unchanged; the counters do not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the one of `System`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        FREES.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the block came from `System`, through the functions above; the rest is as in `alloc`.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        FREES.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as in `realloc`.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Some(()) => ExitCode::SUCCESS,
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `None` when the arguments are not understood.
+fn run() -> Option<()> {
+    let label = std::env::args().nth(1)?;
+    let n: usize = number(2)?;
+    let affinity = match std::env::args().nth(3) {
+        Some(label) => Affinity::from_label(&label)?,
+        None => Affinity::Worker,
+    };
+    let work: fn(usize) = match label.as_str() {
+        "spawn" => spawn,
+        "spawn-join" => spawn_join,
+        "yield" => yield_now,
+        "park-unpark" => park_unpark,
+        "switch" => switch,
+        _ => return None,
+    };
+    let (allocations, frees) = on_fibra::runtime(1, affinity, None).run(|| {
+        work(WARM_UP);
+        let before = (ALLOCATIONS.load(Ordering::Relaxed), FREES.load(Ordering::Relaxed));
+        work(n);
+        let after = (ALLOCATIONS.load(Ordering::Relaxed), FREES.load(Ordering::Relaxed));
+        (after.0 - before.0, after.1 - before.1)
+    });
+    let each = |calls: u64| calls as f64 / n as f64;
+    println!(
+        "{label}: {n} operations, {:.3} allocations and {:.3} frees each",
+        each(allocations),
+        each(frees)
+    );
+    Some(())
+}
+
+fn spawn(n: usize) {
+    let countdown = Countdown::leak();
+    let mut left = n;
+    while left > 0 {
+        let wave = left.min(WAVE);
+        on_fibra::spawn_counted(countdown, wave);
+        left -= wave;
+    }
+}
+
+fn spawn_join(n: usize) {
+    on_fibra::spawn_join(n);
+}
+
+/// Two goroutines, because a yield with nobody else around may come back at once.
+fn yield_now(n: usize) {
+    on_fibra::yield_among(2, n / 2);
+}
+
+/// An operation is an unpark of the other goroutine and a park of this one.
+fn park_unpark(n: usize) {
+    let game = Arc::new(Game { turn: AtomicUsize::new(0), players: Default::default() });
+    let players = [0, 1].map(|me| {
+        let game = game.clone();
+        fibra::spawn(move || game.play(me, n))
+    });
+    for player in players {
+        player.join().expect("no panic");
+    }
+    assert_eq!(game.turn.load(Ordering::Acquire), n, "a turn was lost");
+}
+
+struct Game {
+    turn: AtomicUsize,
+    players: [OnceLock<Goroutine>; 2],
+}
+
+impl Game {
+    fn play(&self, me: usize, turns: usize) {
+        let myself = fibra::current().expect("a player is a goroutine");
+        self.players[me].set(myself).expect("each player plays once");
+        let other = loop {
+            match self.players[1 - me].get() {
+                Some(other) => break other,
+                None => fibra::yield_now(),
+            }
+        };
+        for turn in (me..turns).step_by(2) {
+            while self.turn.load(Ordering::Acquire) != turn {
+                fibra::park();
+            }
+            self.turn.store(turn + 1, Ordering::Release);
+            other.unpark();
+        }
+    }
+}
+
+/// An operation is one resume and one suspend.
+fn switch(n: usize) {
+    let mut next = Coroutine::new(|y, mut value: usize| {
+        loop {
+            value = y.suspend(value + 1);
+        }
+    });
+    let mut value = 0;
+    for _ in 0..n {
+        value = match next.resume(value) {
+            Step::Yielded(value) => value,
+            Step::Returned(()) => unreachable!("it goes on for ever"),
+        };
+    }
+    assert_eq!(value, n, "a switch was lost");
+}

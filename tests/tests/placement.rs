@@ -1,0 +1,270 @@
+//! Where goroutines run: stealing, placement of long-lived ones, and bursts from everywhere.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use fibra::{JoinHandle, Runtime, go};
+use fibra_tests::{LONG, Setup, Signal, at, everywhere, join, pinned, thread_id};
+
+/// Residents that stay until `end`, each started before the next is spawned or all at once; how many
+/// each thread has.
+fn residents(count: usize, one_by_one: bool) -> HashMap<ThreadId, usize> {
+    let end = Signal::new();
+    let started = Arc::new(AtomicUsize::new(0));
+    let me = fibra::current().unwrap();
+    let handles: Vec<_> = (1..=count)
+        .map(|number| {
+            let (end, started_here, me) = (end.clone(), started.clone(), me.clone());
+            let handle = go!({
+                started_here.fetch_add(1, Ordering::SeqCst);
+                me.unpark();
+                end.wait();
+                thread_id()
+            });
+            while one_by_one && started.load(Ordering::SeqCst) < number {
+                fibra::park();
+            }
+            handle
+        })
+        .collect();
+    while started.load(Ordering::SeqCst) < count {
+        fibra::park();
+    }
+    end.set();
+    let mut threads = HashMap::new();
+    for handle in handles {
+        *threads.entry(join(handle)).or_insert(0) += 1;
+    }
+    threads
+}
+
+/// Fails unless at least two workers, if there are as many, have a fair part.
+fn assert_spread(setup: Setup, one_by_one: bool) {
+    let threads = setup.run(|| residents(64, one_by_one));
+    assert_eq!(threads.values().sum::<usize>(), 64);
+    let fair = threads.values().filter(|&&count| count >= 4).count();
+    assert!(fair >= setup.workers.min(2), "{threads:?}");
+}
+
+#[test]
+fn long_lived_goroutines_spawned_at_once_spread_over_the_workers() {
+    pinned(|setup| assert_spread(setup, false));
+}
+
+#[test]
+fn long_lived_goroutines_started_one_by_one_spread_over_the_workers() {
+    pinned(|setup| assert_spread(setup, true));
+}
+
+#[test]
+fn goroutines_run_on_the_workers_of_their_runtime() {
+    everywhere(|setup| {
+        setup.with(|runtime| {
+            let name = runtime.run(|| thread::current().name().unwrap().to_owned());
+            let prefix = &name[..=name.rfind('-').unwrap()];
+            let names: HashSet<_> = (0..200)
+                .map(|_| runtime.spawn(|| thread::current().name().unwrap().to_owned()))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .map(join)
+                .collect();
+            assert!(names.iter().all(|name| name.starts_with(prefix)), "{names:?}");
+        });
+    });
+}
+
+#[test]
+fn a_spawn_goes_to_the_callers_runtime() {
+    everywhere(|setup| {
+        let (first, second) = (setup.runtime(), Runtime::builder().workers(1).build().unwrap());
+        let spawned = second.metrics().spawned;
+        let handles = first.run(|| {
+            let own = go!(|| ());
+            let scoped = fibra::scope(|s| s.go(|| 1).join().unwrap());
+            (own, second.spawn(|| ()), scoped)
+        });
+        assert_eq!(first.metrics().spawned, 3);
+        assert_eq!(second.metrics().spawned, spawned + 1);
+        join(handles.0);
+        join(handles.1);
+    });
+}
+
+#[test]
+fn all_workers_are_used() {
+    everywhere(|setup| {
+        setup.run(|| {
+            // As many that never park as there are workers, all running at the same time.
+            let together = Arc::new(AtomicUsize::new(0));
+            let handles: Vec<_> = (0..setup.workers)
+                .map(|_| {
+                    let (together, all) = (together.clone(), setup.workers);
+                    go!({
+                        together.fetch_add(1, Ordering::SeqCst);
+                        while together.load(Ordering::SeqCst) < all {
+                            thread::yield_now();
+                        }
+                    })
+                })
+                .collect();
+            handles.into_iter().for_each(join);
+        });
+    });
+}
+
+#[test]
+fn migratable_goroutines_all_finish_under_load() {
+    everywhere(|setup| {
+        setup.run(|| {
+            let handles: Vec<_> = (0..1000_u64)
+                .map(|i| {
+                    go!(move || {
+                        let mut sum = 0;
+                        for round in 0..20 {
+                            match (i + round) % 4 {
+                                0 => fibra::sleep(Duration::from_micros(i % 20)),
+                                1 => sum += join(go!(|| 1)),
+                                _ => fibra::yield_now(),
+                            }
+                        }
+                        sum
+                    })
+                })
+                .collect();
+            assert_eq!(handles.into_iter().map(join).sum::<u64>(), 5000);
+        });
+    });
+}
+
+#[test]
+fn both_kinds_live_in_one_runtime() {
+    pinned(|setup| {
+        setup.run(|| {
+            let handles: Vec<_> = (0..400)
+                .map(|i| {
+                    let body = move || {
+                        for _ in 0..i % 10 {
+                            fibra::yield_now();
+                            fibra::sleep(Duration::from_micros(10));
+                        }
+                        i
+                    };
+                    if i % 2 == 0 {
+                        // SAFETY: it keeps a number across its parks.
+                        unsafe { fibra::Builder::new().migratable() }.spawn(body).unwrap()
+                    } else {
+                        fibra::spawn(body)
+                    }
+                })
+                .collect();
+            assert_eq!(handles.into_iter().map(join).sum::<usize>(), 79_800);
+        });
+    });
+}
+
+/// Spawns from several goroutines at once, detached ones that only count.
+fn storm(setup: Setup, spawners: usize, each: usize) {
+    setup.run(|| {
+        let (count, done) = (Arc::new(AtomicUsize::new(0)), Signal::new());
+        let total = spawners * each;
+        let handles: Vec<_> = (0..spawners)
+            .map(|_| {
+                let (count, done) = (count.clone(), done.clone());
+                go!({
+                    for i in 0..each {
+                        let (count, done) = (count.clone(), done.clone());
+                        drop(go!({
+                            if count.fetch_add(1, Ordering::Relaxed) + 1 == total {
+                                done.set();
+                            }
+                        }));
+                        if i % 512 == 511 {
+                            fibra::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        handles.into_iter().for_each(join);
+        done.wait();
+        assert_eq!(count.load(Ordering::Relaxed), total);
+    });
+}
+
+#[test]
+fn a_storm_of_tiny_goroutines_is_stolen_and_counted() {
+    everywhere(|setup| storm(setup, 8, 10_000));
+}
+
+#[test]
+fn a_storm_of_two_million_at_four_workers() {
+    let limit = 6 * LONG;
+    at(&[4], &[false], limit, |setup| storm(setup, 8, 250_000));
+}
+
+#[test]
+fn many_foreign_threads_spawn_at_once() {
+    everywhere(|setup| {
+        setup.with(|runtime| {
+            let sum = thread::scope(|s| {
+                let threads: Vec<_> = (0..8_u64)
+                    .map(|t| {
+                        s.spawn(move || {
+                            let handles: Vec<JoinHandle<u64>> =
+                                (0..500).map(|i| runtime.spawn(move || t * i)).collect();
+                            // From another thread than the one that runs them, newest first.
+                            handles.into_iter().rev().map(join).sum::<u64>()
+                        })
+                    })
+                    .collect();
+                threads.into_iter().map(|t| t.join().unwrap()).sum::<u64>()
+            });
+            assert_eq!(sum, 28 * 124_750);
+        });
+    });
+}
+
+#[test]
+fn what_a_surplus_worker_spawns_still_runs() {
+    at(&[1], &[false, true], 3 * LONG, |setup| {
+        setup.run(|| {
+            let (started, resumed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+            let (start, resume) = (started.clone(), resumed.clone());
+            let rounds = Arc::<AtomicUsize>::default();
+            let theirs = rounds.clone();
+            let other = go!({
+                start.store(true, Ordering::SeqCst);
+                while !resume.load(Ordering::SeqCst) {
+                    fibra::yield_now();
+                }
+                // From some moment on the spare worker that this runs on is one too many.
+                let end = Instant::now() + Duration::from_millis(200);
+                while Instant::now() < end {
+                    let (child, mut mine) = (go!(|| ()), 0);
+                    let before = theirs.load(Ordering::SeqCst);
+                    while !child.is_finished() {
+                        // Many times the bound, on both workers.
+                        let rounds = mine.min(theirs.load(Ordering::SeqCst) - before);
+                        assert!(rounds < 5000, "it starves");
+                        fibra::yield_now();
+                        mine += 1;
+                    }
+                }
+            });
+            // A spare worker comes to run the other one.
+            while !started.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            resumed.store(true, Ordering::SeqCst);
+            // The worker goes on, and is never without work of its own.
+            while !other.is_finished() {
+                fibra::yield_now();
+                rounds.fetch_add(1, Ordering::SeqCst);
+            }
+            other.join().unwrap();
+        });
+    });
+}
