@@ -62,26 +62,25 @@ impl Event {
         self.state.swap(AWAKE, Ordering::Acquire);
     }
 
-    /// Wakes the owner if it sleeps or is about to.
+    /// Wakes the owner if it sleeps or is about to; false if it does not.
     #[inline]
-    pub(crate) fn wake(&self) {
+    pub(crate) fn wake(&self) -> bool {
         fence(Ordering::SeqCst);
-        if self.state.load(Ordering::Relaxed) == ASLEEP {
-            self.wake_slow();
-        }
+        self.state.load(Ordering::Relaxed) == ASLEEP && self.wake_slow()
     }
 
     #[cold]
-    fn wake_slow(&self) {
-        if self
+    fn wake_slow(&self) -> bool {
+        let won = self
             .state
             .compare_exchange(ASLEEP, NOTIFIED, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-        {
+            .is_ok();
+        if won {
             // The lock: between the owner's look at the state and its wait nobody gets in.
             drop(self.lock.lock());
             self.changed.notify_one();
         }
+        won
     }
 
     /// Whether the owner sleeps; for the monitor.

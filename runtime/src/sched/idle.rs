@@ -82,6 +82,12 @@ impl Idle {
         if counts >= SEARCHING || counts == 0 { None } else { self.pick(|_| true, |_| {}) }
     }
 
+    /// Whether a worker searches or sleeps; may be outdated.
+    #[inline]
+    pub(crate) fn is_anyone_idle(&self) -> bool {
+        self.counts.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether a worker sleeps; may be outdated.
     #[inline]
     pub(crate) fn has_sleepers(&self) -> bool {

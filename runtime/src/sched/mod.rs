@@ -33,7 +33,7 @@ pub(crate) use spawn::{Settings, spawn};
 pub(crate) use station::Station;
 pub(crate) use worker::Worker;
 
-use crate::goroutine::{Affinity, GoroutineRef};
+use crate::goroutine::{Affinity, GoroutineRef, WaitReason};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::primitive::{Condvar, Mutex};
 use crate::stack::StackSize;
@@ -43,7 +43,7 @@ use census::{Census, Gate};
 use crossbeam_utils::CachePadded;
 use idle::Idle;
 use injector::Injector;
-use list::{List, Node};
+use list::Node;
 use monitor::Monitor;
 use std::cell::Cell;
 use std::io;
@@ -94,7 +94,7 @@ pub(crate) struct Shared {
     idle: Idle,
     gate: Gate,
     /// Fresh goroutines for which there was no stack. The monitor tries again.
-    postponed: Mutex<List<GoroutineRef>>,
+    postponed: Mutex<Vec<GoroutineRef>>,
     out_of_stacks: AtomicBool,
     monitor: Monitor,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -144,7 +144,7 @@ impl Shared {
             injector: Injector::new(),
             idle: Idle::new(config.workers),
             gate: Gate::new(),
-            postponed: Mutex::new(List::new()),
+            postponed: Mutex::new(Vec::new()),
             out_of_stacks: AtomicBool::new(false),
             monitor: Monitor::new(),
             threads: Mutex::new(Vec::new()),
@@ -240,18 +240,26 @@ impl Shared {
         station.event.wake();
     }
 
-    /// There is no stack for it now.
-    fn postpone(&self, goroutine: GoroutineRef) {
+    /// There is no stack for it now. If nobody alive has a stack to give back, it is in vain to wait: then
+    /// those that wait are returned.
+    fn postpone(&self, goroutine: GoroutineRef) -> Vec<GoroutineRef> {
         self.out_of_stacks.store(true, Ordering::Relaxed);
-        self.postponed.lock().push_back(goroutine);
+        let mut postponed = self.postponed.lock();
+        postponed.push(goroutine);
+        if postponed.len() as u64 == self.live() {
+            self.out_of_stacks.store(false, Ordering::Relaxed);
+            return std::mem::take(&mut postponed);
+        }
+        drop(postponed);
         self.monitor.wake();
+        Vec::new()
     }
 
     /// Tries again with those that were postponed.
     fn retry_postponed(&self) {
-        let waiting = self.postponed.lock().take();
+        let waiting = std::mem::take(&mut *self.postponed.lock());
         self.out_of_stacks.store(false, Ordering::Relaxed);
-        while let Some(goroutine) = waiting.pop_front() {
+        for goroutine in waiting {
             self.injector.push(goroutine);
             self.notify();
         }
@@ -332,6 +340,7 @@ pub(crate) fn ready(runnable: Runnable) {
     // long as it has a live goroutine. Once it is pushed that may be over, so `home` is used after the
     // push only by the runtime's own workers and with a counted reference.
     let home = unsafe { &*goroutine.home().cast_const().cast::<Station>() };
+    goroutine.set_reason(WaitReason::None);
     match current::worker() {
         Some(worker) if home.belongs_to(worker.shared()) => worker.ready(home, goroutine),
         _ => home.ready_from_outside(goroutine),

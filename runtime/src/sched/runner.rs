@@ -62,6 +62,14 @@ pub(super) fn run_to_end(goroutine: GoroutineRef) {
     finish(goroutine, rest);
 }
 
+/// Ends a goroutine that cannot run, without a stack: its closure is dropped on the worker's own.
+#[cold]
+pub(super) fn refuse(goroutine: GoroutineRef, payload: Box<dyn Any + Send>) {
+    // SAFETY: it is fresh, and its worker took it out of its queue.
+    unsafe { goroutine.refuse(payload) };
+    finish(goroutine, Rest::Result);
+}
+
 /// The result is in place: tells whoever waits for it, and gives the runtime's reference back.
 fn finish(goroutine: GoroutineRef, rest: Rest) {
     let mut references = 1;

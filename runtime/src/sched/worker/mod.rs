@@ -10,7 +10,7 @@
 //! # Placement
 //!
 //! A goroutine stays where it starts, so the start is the time to choose. A worker that is about to start
-//! a fresh goroutine gives it to a sleeping worker that has fewer residents.
+//! a fresh goroutine leaves it to an idle worker that has fewer residents.
 //!
 //! # Where am I
 //!
@@ -216,6 +216,10 @@ impl Worker {
         if !child.is_fresh() || child.home() != here || child.affinity() != parent.affinity() {
             return false;
         }
+        if self.stopping.get() {
+            // It will not run at all.
+            return false;
+        }
         let wanted = child.stack_size().unwrap_or(self.shared.config.stack_size).bytes();
         // SAFETY: the current goroutine's coroutine.
         if unsafe { active.remaining_stack() } < wanted / 4 * 3 {
@@ -267,7 +271,7 @@ impl Worker {
             && next.stack_size().is_none()
             && size == self.shared.config.stack_size
             && !self.stopping.get()
-            && !self.shared.idle.has_sleepers();
+            && !self.shared.idle.is_anyone_idle();
         if fits {
             next.set_started();
             self.switch_identity(next, active);

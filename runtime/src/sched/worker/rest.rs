@@ -75,7 +75,8 @@ impl Worker {
     }
 
     fn stop_searching(&self, token: Searching) {
-        if self.shared.idle.stop_searching(token) {
+        let last = self.shared.idle.stop_searching(token);
+        if last && self.shared.idle.has_sleepers() && self.sees_spare_work() {
             self.shared.notify();
         }
     }
@@ -117,7 +118,12 @@ impl Worker {
     /// Something that only this worker can do. A timer that was due when it woke up may have left
     /// something in its ready list.
     fn has_own_work(&self) -> bool {
-        !self.ready.is_empty() || !self.station().inbox.is_empty() || self.must_stop()
+        let station = self.station();
+        !self.ready.is_empty()
+            || !station.inbox.is_empty()
+            // Placed here by another worker.
+            || station.has_spare_work()
+            || self.must_stop()
     }
 
     /// The last look before it sleeps.
@@ -125,9 +131,13 @@ impl Worker {
         if self.has_own_work() {
             return true;
         }
-        !surplus
-            && (!self.shared.injector.is_surely_empty()
-                || self.shared.stations().iter().any(|station| station.surely_has_spare_work()))
+        !surplus && self.sees_spare_work()
+    }
+
+    /// Whether there is something that any worker could run. Ordered with pushes, see `idle.rs`.
+    fn sees_spare_work(&self) -> bool {
+        !self.shared.injector.is_surely_empty()
+            || self.shared.stations().iter().any(|station| station.surely_has_spare_work())
     }
 
     /// There is something to do about the shutdown.

@@ -1,13 +1,15 @@
 //! One turn: what to run next, starting it, and what to do when it gives the worker back.
 
 use super::super::list::List;
-use super::super::runner;
+use super::super::{Station, runner};
 use super::{Worker, set_label};
 use crate::coroutine::Step;
-use crate::goroutine::{Affinity, GoroutineRef, Runner, Suspend, WaitReason};
+use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Runner, Suspend, WaitReason};
 use crate::primitive::atomic::Ordering;
 use crate::sched::{self};
 use crate::ticket::{Request, Settled};
+use crossbeam_utils::CachePadded;
+use std::io;
 use std::ptr;
 use std::time::Instant;
 
@@ -37,11 +39,14 @@ impl Worker {
         {
             return Some(goroutine);
         }
+        let surplus = station.is_surplus();
+        if surplus {
+            self.give_away();
+        }
         if let Some(goroutine) = self.ready.pop_front() {
             return Some(goroutine);
         }
-        if station.is_surplus() {
-            self.give_away();
+        if surplus {
             return None;
         }
         station
@@ -134,7 +139,7 @@ impl Worker {
         }
         let runner = match self.take_runner(goroutine) {
             Ok(runner) => runner,
-            Err(_) => return self.shared.postpone(goroutine),
+            Err(error) => return self.do_without_stack(goroutine, &error),
         };
         goroutine.set_started();
         goroutine.set_home(self.here());
@@ -146,28 +151,43 @@ impl Worker {
         self.resume(goroutine, runner);
     }
 
+    #[cold]
+    fn do_without_stack(&self, goroutine: GoroutineRef, error: &io::Error) {
+        if self.stopping.get() {
+            return runner::refuse(goroutine, Box::new(Cancelled(())));
+        }
+        let hopeless = self.shared.postpone(goroutine);
+        if let Some(first) = hopeless.first() {
+            let more = hopeless.len() - 1;
+            eprintln!("fibra: {first} and {more} others cannot start: {error}");
+        }
+        for goroutine in hopeless {
+            runner::refuse(goroutine, Box::new(format!("the goroutine cannot start: {error}")));
+        }
+    }
+
     /// See "Placement" at the head of this file.
     fn forward(&self, goroutine: GoroutineRef) -> bool {
-        if !self.shared.idle.has_sleepers() {
+        if !self.shared.idle.is_anyone_idle() {
             return false;
         }
-        let residents = self.station().residents.load(Ordering::Relaxed);
-        if residents == 0 {
+        let residents = |station: &Station| station.residents.load(Ordering::Relaxed);
+        let here = residents(self.station());
+        let idle = |station: &&CachePadded<Station>| {
+            station.is_active()
+                && !station.is_surplus()
+                && station.running.load(Ordering::Relaxed).is_null()
+        };
+        let there = self.shared.stations().iter().filter(idle).min_by_key(|s| residents(s));
+        let Some(station) = there.filter(|station| residents(station) < here) else {
             return false;
+        };
+        // Not its inbox: if it turns out to be busy, others may still steal it.
+        station.fresh.push(goroutine);
+        if !station.event.wake() {
+            self.shared.notify();
         }
-        let stations = &self.shared.stations;
-        // Pushed while the list of sleepers is locked: the worker that is picked finds it.
-        let picked = self.shared.idle.pick(
-            |index| stations[index].residents.load(Ordering::Relaxed) < residents,
-            |index| stations[index].inbox.push(goroutine),
-        );
-        match picked {
-            Some(index) => {
-                stations[index].event.wake();
-                true
-            }
-            None => false,
-        }
+        true
     }
 
     fn take_runner(&self, goroutine: GoroutineRef) -> std::io::Result<Runner> {
