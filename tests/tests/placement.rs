@@ -46,7 +46,7 @@ fn assert_spread(setup: Setup, one_by_one: bool) {
     let threads = setup.run(|| residents(64, one_by_one));
     assert_eq!(threads.values().sum::<usize>(), 64);
     let fair = threads.values().filter(|&&count| count >= 4).count();
-    assert!(fair >= setup.workers.min(2), "{threads:?}");
+    assert!(fair >= setup.workers.min(2), "{setup:?}: {threads:?}");
 }
 
 #[test]

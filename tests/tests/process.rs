@@ -353,7 +353,11 @@ fn a_runtime_without_any_stack_can_be_dropped() {
                     let report = runtime.shutdown_timeout(SOON);
                     assert!(report.is_complete(), "{report:?}");
                 }
-                assert!(handle.join().unwrap_err().is::<fibra::Cancelled>());
+                // Refused at the shutdown, or for want of a stack just before.
+                let payload = handle.join().unwrap_err();
+                let reason = payload.downcast_ref::<String>().map_or("", String::as_str);
+                let cancelled = payload.is::<fibra::Cancelled>();
+                assert!(cancelled || reason.contains("memory maps"), "{reason}");
             });
         end.succeeded();
     }

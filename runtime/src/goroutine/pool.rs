@@ -10,6 +10,7 @@
 
 use super::{FreeSlot, GoroutineRef, Header, job};
 use std::cell::Cell;
+use std::io;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -97,32 +98,32 @@ fn shared() -> MutexGuard<'static, Shared> {
 }
 
 impl Shared {
-    fn take_chain(&mut self) -> Chain {
+    fn take_chain(&mut self) -> io::Result<Chain> {
         if let Some(chain) = self.full.pop() {
-            return chain;
+            return Ok(chain);
         }
         if self.loose.length() > 0 {
-            return self.loose.take();
+            return Ok(self.loose.take());
         }
         self.carve(BATCH)
     }
 
-    fn take_one(&mut self) -> FreeSlot {
+    fn take_one(&mut self) -> io::Result<FreeSlot> {
         if let Some(slot) = self.loose.pop() {
-            return slot;
+            return Ok(slot);
         }
-        let chain = self.take_chain();
+        let chain = self.take_chain()?;
         self.loose.fill_from(chain);
         match self.loose.pop() {
-            Some(slot) => slot,
+            Some(slot) => Ok(slot),
             None => unreachable!("a chain has at least one slot"),
         }
     }
 
-    fn carve(&mut self, count: usize) -> Chain {
+    fn carve(&mut self, count: usize) -> io::Result<Chain> {
         if self.slabs.last().is_none_or(|slab| slab.carved == slab.slots) {
             let huge = !self.slabs.is_empty();
-            self.slabs.push(Slab::map(huge));
+            self.slabs.push(Slab::map(huge)?);
         }
         let chain = Chain::new();
         if let Some(slab) = self.slabs.last_mut() {
@@ -131,12 +132,12 @@ impl Shared {
                 chain.push(slab.carve());
             }
         }
-        chain
+        Ok(chain)
     }
 }
 
 impl Slab {
-    fn map(huge: bool) -> Slab {
+    fn map(huge: bool) -> io::Result<Slab> {
         // Twice the size, so that an aligned slab lies inside: huge pages need the alignment.
         // SAFETY: a new private mapping at an address of the kernel's choice.
         let mapping = unsafe {
@@ -150,8 +151,10 @@ impl Slab {
             )
         };
         if mapping == libc::MAP_FAILED {
-            // As for any other small allocation in Rust.
-            std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; SLAB]>());
+            return Err(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                format!("no memory for more goroutines: {}", io::Error::last_os_error()),
+            ));
         }
         let start = mapping.cast::<u8>();
         let base = start.map_addr(|a| a.next_multiple_of(SLAB));
@@ -171,7 +174,7 @@ impl Slab {
         let Some(base) = NonNull::new(base) else {
             unreachable!("a mapping is never at address 0")
         };
-        Slab { base, carved: 0, slots: SLAB / SLOT }
+        Ok(Slab { base, carved: 0, slots: SLAB / SLOT })
     }
 
     fn slot(&self, index: usize) -> GoroutineRef {
@@ -201,18 +204,21 @@ impl Cache {
     }
 
     #[inline]
-    pub(crate) fn take(&self) -> FreeSlot {
+    pub(crate) fn take(&self) -> io::Result<FreeSlot> {
         match self.chain.pop() {
-            Some(slot) => slot,
+            Some(slot) => Ok(slot),
             None => self.refill(),
         }
     }
 
     #[cold]
-    fn refill(&self) -> FreeSlot {
-        self.chain.fill_from(self.spare.take().unwrap_or_else(|| shared().take_chain()));
+    fn refill(&self) -> io::Result<FreeSlot> {
+        self.chain.fill_from(match self.spare.take() {
+            Some(chain) => chain,
+            None => shared().take_chain()?,
+        });
         match self.chain.pop() {
-            Some(slot) => slot,
+            Some(slot) => Ok(slot),
             None => unreachable!("a chain has at least one slot"),
         }
     }
@@ -245,7 +251,7 @@ impl Drop for Cache {
 }
 
 /// A slot for a thread that is no worker.
-pub(crate) fn take() -> FreeSlot {
+pub(crate) fn take() -> io::Result<FreeSlot> {
     shared().take_one()
 }
 

@@ -3,7 +3,7 @@ use super::*;
 use std::sync::Arc;
 
 fn spawn<T>(cache: &Cache, closure: impl FnOnce() -> T) -> GoroutineRef {
-    new(cache.take(), closure, 1, Affinity::Worker, None, Location::caller())
+    new(cache.take().unwrap(), closure, 1, Affinity::Worker, None, Location::caller())
 }
 
 fn free(cache: &Cache, goroutine: GoroutineRef) {
@@ -97,6 +97,6 @@ fn slots_go_round_between_threads() {
     }
     drop(give);
     assert_eq!(finisher.join().unwrap(), (0..10_000).sum());
-    let slot = pool::take();
+    let slot = pool::take().unwrap();
     pool::give(slot);
 }

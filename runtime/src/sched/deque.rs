@@ -109,6 +109,11 @@ impl<N: Node> Deque<N> {
         self.length.load(Ordering::Relaxed) == 0
     }
 
+    /// How many there are, as far as the caller can see.
+    pub(super) fn len(&self) -> usize {
+        self.length.load(Ordering::Relaxed)
+    }
+
     /// Whether there is nothing; see "Order" at the head of this file.
     pub(super) fn is_surely_empty(&self) -> bool {
         self.lock().nodes().is_empty()

@@ -57,6 +57,17 @@ impl Idle {
         }
     }
 
+    /// A worker that is being started is as good as one that was woken: it searches first of all.
+    pub(crate) fn count_new_worker(&self) -> Searching {
+        self.counts.fetch_add(SEARCHING, Ordering::SeqCst);
+        Searching(())
+    }
+
+    /// The worker could not be started; its evidence was dropped with what it would have run.
+    pub(crate) fn discount_worker(&self) {
+        self.counts.fetch_sub(SEARCHING, Ordering::SeqCst);
+    }
+
     /// Permission to search, unless enough others do.
     pub(crate) fn try_search(&self) -> Option<Searching> {
         if self.counts.load(Ordering::Relaxed) / SEARCHING >= self.most_searching {

@@ -56,9 +56,4 @@ impl<N: Node> List<N> {
         }
         Some(node)
     }
-
-    /// Everything, in another list.
-    pub(crate) fn take(&self) -> List<N> {
-        List { head: Cell::new(self.head.take()), tail: Cell::new(self.tail.take()) }
-    }
 }

@@ -172,8 +172,12 @@ impl Shared {
             return Ok(false);
         }
         let name = format!("{}-{index}", self.config.thread_name);
-        let started = self.start_thread(name, move |shared| Worker::main(shared, index));
+        let searching = self.idle.count_new_worker();
+        let started = self.start_thread(name, move |shared| {
+            Worker::main(shared, index, searching);
+        });
         if started.is_err() {
+            self.idle.discount_worker();
             self.stations[index].vacate();
         }
         started?;

@@ -59,8 +59,8 @@ where
         }
     };
     let (slot, id) = match worker {
-        Some(worker) => (worker.take_slot(), worker.next_id()),
-        None => (pool::take(), foreign_id()),
+        Some(worker) => (worker.take_slot()?, worker.next_id()),
+        None => (pool::take()?, foreign_id()),
     };
     let goroutine = goroutine::new(slot, closure, id, affinity, extra, site);
     let pushed = match worker {

@@ -5,7 +5,7 @@
 //! as many as there are workers for them. So one that is left in a queue while a worker sleeps is a deadlock,
 //! which loom reports. That is invariant 5.
 //!
-//! Each of the first four models fails when a worker whose last look has found work does not search again
+//! Each model fails when a worker whose last look has found work does not search again
 //! (`sleep` without the `or_else`): a pusher that saw it searching wakes nobody, and the worker that should
 //! have taken the goroutine, or passed it on, takes something else.
 
@@ -148,15 +148,14 @@ impl Runtime {
         self.events[worker].wake();
     }
 
-    /// Without the look at `has_sleepers`, which only saves the lock, and which loom would take for one that
-    /// nobody can change.
-    fn forward(&self) -> bool {
-        match self.idle.pick(|_| true, |worker| self.inboxes[worker].push(Goroutine::Fresh)) {
+    /// Leaves a fresh goroutine to this worker.
+    fn forward(&self, to: usize) {
+        self.queue.push();
+        match self.idle.pick(|worker| worker == to, |_| {}) {
             Some(worker) => {
                 self.events[worker].wake();
-                true
             }
-            None => false,
+            None => self.notify(),
         }
     }
 
@@ -295,17 +294,17 @@ fn loom_push_and_hand_over() {
     });
 }
 
-/// A goroutine is placed at a worker that sleeps, if one does, and another one is pushed.
+/// A goroutine is placed at a worker that gets a resident back meanwhile, and runs that first: the other
+/// worker takes what was placed.
 ///
-/// Fails when `forward` does not wake the worker that it picked.
+/// Fails when `forward` wakes the worker without picking it (`if !event.wake() { notify() }`): awake without
+/// a token, it passes nothing on.
 #[test]
 fn loom_placement_against_sleep() {
-    let to_run = Runs { fresh: 2, residents: 0 };
+    let to_run = Runs { fresh: 1, residents: 1 };
     model(2, to_run, |runtime| {
-        if !runtime.forward() {
-            runtime.push();
-        }
-        runtime.push();
+        runtime.forward(0);
+        runtime.hand_over(0);
     });
 }
 
@@ -320,30 +319,5 @@ fn loom_a_burst_wakes_worker_after_worker() {
         if let Some(own) = runtime.queue.pop() {
             runtime.execute(own);
         }
-    });
-}
-
-/// A worker that is told to end while a goroutine is placed there (`may_end`): it was picked and finds the
-/// goroutine, or it was not, and nobody places anything there any more.
-///
-/// Fails when `pick` calls `with` after it has given the lock back.
-#[test]
-fn loom_placement_against_a_worker_that_ends() {
-    loom::model(|| {
-        let runtime = Arc::new(Runtime::new(1, Runs::default()));
-        let placer = {
-            let runtime = runtime.clone();
-            thread::spawn(move || runtime.forward())
-        };
-        runtime.events[0].prepare();
-        runtime.idle.enter(0, None);
-        runtime.events[0].finish();
-        let token = runtime.idle.leave(0);
-        let picked = token.is_some();
-        if let Some(token) = token {
-            runtime.stop_searching(token);
-        }
-        assert_eq!(runtime.inboxes[0].is_empty(), !picked);
-        assert_eq!(placer.join().unwrap(), picked);
     });
 }

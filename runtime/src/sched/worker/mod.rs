@@ -5,12 +5,13 @@
 //! Ready residents first, in order; then fresh goroutines of its own, newest first, which keeps
 //! fork-join shallow and stacks warm; then the injector; then it searches. So that nothing waits for
 //! ever behind that order, certain rounds of every 61 begin at another place: the oldest fresh
-//! goroutine, the injector, the timers.
+//! goroutine, ready migratable ones, the injector, the timers.
 //!
 //! # Placement
 //!
 //! A goroutine stays where it starts, so the start is the time to choose. A worker that is about to start
-//! a fresh goroutine leaves it to an idle worker that has fewer residents.
+//! a fresh goroutine leaves it to an idle worker that has fewer residents; a thief that has more residents
+//! than its victim waits for a few microseconds first.
 //!
 //! # Where am I
 //!
@@ -21,6 +22,7 @@
 mod rest;
 mod turn;
 
+use super::idle::Searching;
 use super::list::List;
 use super::station::Station;
 use super::{Refusal, Shared, current, runner};
@@ -29,6 +31,7 @@ use crate::goroutine::pool::Cache;
 use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend};
 use crate::primitive::atomic::Ordering;
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::process;
 use std::ptr;
 use std::sync::Arc;
@@ -68,7 +71,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// The thread's main function.
-    pub(super) fn main(shared: Arc<Shared>, index: usize) {
+    pub(super) fn main(shared: Arc<Shared>, index: usize, searching: Searching) {
         let worker = Worker {
             station: ptr::from_ref::<Station>(&shared.stations[index]),
             shared,
@@ -88,20 +91,23 @@ impl Worker {
         let bomb = AbortOnUnwind;
         current::enter(&worker);
         worker.station().note_cpu_clock();
-        worker.run();
+        worker.run(searching);
         current::leave();
         worker.clear_up();
         std::mem::forget(bomb);
     }
 
-    fn run(&self) {
+    fn run(&self, searching: Searching) {
+        let mut found = self.search_or_sleep(Some(searching));
         loop {
-            if let Some(goroutine) = self.put_aside.take().or_else(|| self.next()) {
+            if let Some(goroutine) = found.or_else(|| self.put_aside.take()).or_else(|| self.next())
+            {
                 self.execute(goroutine);
+                found = None;
             } else if self.may_end() {
                 return;
-            } else if let Some(goroutine) = self.search_or_sleep() {
-                self.execute(goroutine);
+            } else {
+                found = self.search_or_sleep(None);
             }
         }
     }
@@ -135,7 +141,7 @@ impl Worker {
         self.current.get()
     }
 
-    pub(crate) fn take_slot(&self) -> FreeSlot {
+    pub(crate) fn take_slot(&self) -> io::Result<FreeSlot> {
         self.slots.take()
     }
 

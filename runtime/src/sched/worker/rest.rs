@@ -22,13 +22,18 @@ enum Search {
 }
 
 impl Worker {
-    fn steal(&self) -> Option<GoroutineRef> {
+    /// Takes work from another worker or the injector. If it is `patient`, it leaves workers alone that
+    /// have fewer residents than this one: what starts, stays, so better there than here.
+    fn steal(&self, patient: bool) -> Option<GoroutineRef> {
+        let residents = |station: &Station| station.residents.load(Ordering::Relaxed);
+        let here = residents(self.station());
         let stations = self.shared.stations();
         let start = self.next_random() as usize % stations.len().max(1);
         let (before, from) = stations.split_at(start);
         for victim in from.iter().chain(before) {
             if victim.index != self.index
                 && victim.has_spare_work()
+                && !(patient && residents(victim) < here)
                 && let Some(goroutine) = victim.steal_for(self.station())
             {
                 self.shared.steals.fetch_add(1, Ordering::Relaxed);
@@ -49,9 +54,15 @@ impl Worker {
     }
 
     /// Looks everywhere, then sleeps until something happens. May come back with nothing.
-    pub(super) fn search_or_sleep(&self) -> Option<GoroutineRef> {
+    pub(super) fn search_or_sleep(&self, searching: Option<Searching>) -> Option<GoroutineRef> {
         let surplus = self.station().is_surplus();
-        let mut searching = if surplus { None } else { self.shared.idle.try_search() };
+        let mut searching = searching;
+        if surplus && let Some(token) = searching.take() {
+            self.stop_searching(token);
+        }
+        if searching.is_none() && !surplus {
+            searching = self.shared.idle.try_search();
+        }
         loop {
             if let Some(token) = searching {
                 match self.search() {
@@ -83,11 +94,11 @@ impl Worker {
 
     fn search(&self) -> Search {
         let alone = self.shared.stations().len() == 1;
-        for _ in 0..if alone { 1 } else { SEARCH_ROUNDS } {
+        for round in 0..if alone { 1 } else { SEARCH_ROUNDS } {
             if self.has_own_work() {
                 return Search::Own;
             }
-            if let Some(goroutine) = self.steal() {
+            if let Some(goroutine) = self.steal(round < SEARCH_ROUNDS / 2) {
                 return Search::Stolen(goroutine);
             }
             for _ in 0..SEARCH_PAUSE {

@@ -19,6 +19,7 @@ const FAIRNESS: u32 = 61;
 const TIMERS_ROUND: u32 = 0;
 const OLDEST_ROUND: u32 = 20;
 const INJECTOR_ROUND: u32 = 40;
+const MIGRATABLE_ROUND: u32 = 60;
 /// How many goroutines to take from the injector at once.
 const INJECTOR_BATCH: usize = 31;
 /// Runners kept for the next goroutines.
@@ -63,6 +64,9 @@ impl Worker {
             TIMERS_ROUND => self.expire_timers(),
             OLDEST_ROUND if !self.station().is_surplus() => {
                 return self.station().fresh.pop_oldest();
+            }
+            MIGRATABLE_ROUND if !self.station().is_surplus() => {
+                return self.station().ready.pop_oldest();
             }
             INJECTOR_ROUND if !self.station().is_surplus() => return self.take_injected(),
             _ => {}
@@ -171,15 +175,18 @@ impl Worker {
         if !self.shared.idle.is_anyone_idle() {
             return false;
         }
-        let residents = |station: &Station| station.residents.load(Ordering::Relaxed);
-        let here = residents(self.station());
+        let here = self.station().residents.load(Ordering::Relaxed) as usize;
+        // With what it has been given and not started yet.
+        let load = |station: &Station| {
+            station.residents.load(Ordering::Relaxed) as usize + station.fresh.len()
+        };
         let idle = |station: &&CachePadded<Station>| {
             station.is_active()
                 && !station.is_surplus()
                 && station.running.load(Ordering::Relaxed).is_null()
         };
-        let there = self.shared.stations().iter().filter(idle).min_by_key(|s| residents(s));
-        let Some(station) = there.filter(|station| residents(station) < here) else {
+        let there = self.shared.stations().iter().filter(idle).min_by_key(|s| load(s));
+        let Some(station) = there.filter(|station| load(station) < here) else {
             return false;
         };
         // Not its inbox: if it turns out to be busy, others may still steal it.
