@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The loom models: every interleaving, with at most three preemptions, of the protocols that the
-# runtime is built on. They are the unit tests whose names begin with `loom_`.
+# The loom models: every interleaving, with at most three preemptions (two in the largest), of the
+# protocols that the runtime is built on. They are the unit tests whose names begin with `loom_`.
 #
 # Able to fail: a model with a lost update (load, then store) stopped it, and so did a runtime that
 # has no model at all, because the models that ran are counted.

@@ -119,7 +119,8 @@ impl<T> JoinHandle<T> {
     ///
     /// Parks the calling goroutine or blocks the calling thread. If the goroutine has not started yet and
     /// is the newest one of this worker, it may run on the caller's stack, as itself, provided that three
-    /// quarters of a stack of its size are left.
+    /// quarters of a stack of its size are left. Then a cancel of the caller takes effect when the goroutine
+    /// has ended; otherwise the caller unwinds at once, and the goroutine goes on without it.
     ///
     /// # Errors
     /// The payload of the panic, or [`Cancelled`](crate::Cancelled).
@@ -131,7 +132,9 @@ impl<T> JoinHandle<T> {
         if !goroutine.is_done() {
             let in_place =
                 park::may_run_in_place().is_some_and(|worker| worker.run_in_place(goroutine));
-            if !in_place && let Err(cause) = self.wait(None, Parking::open) {
+            if in_place {
+                park::unwind_if_requested();
+            } else if let Err(cause) = self.wait(None, Parking::open) {
                 park::unwind_if_cancelled(cause);
             }
         }

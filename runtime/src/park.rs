@@ -106,7 +106,7 @@ fn wait_until(
     deadline: Instant,
 ) -> Cause {
     if deadline <= Instant::now() {
-        if goroutine.parker().requested(Request::Cancel) && goroutine.uncancellable().get() == 0 {
+        if is_cancelled(goroutine) {
             return goroutine.parker().expire_with(Cause::Cancelled);
         }
         return goroutine.parker().expire();
@@ -127,6 +127,18 @@ fn wait_until(
 #[inline]
 pub(crate) fn unwind_if_cancelled(cause: Cause) {
     if cause == Cause::Cancelled {
+        unwind();
+    }
+}
+
+/// Whether the goroutine is to unwind at its next park.
+fn is_cancelled(goroutine: GoroutineRef) -> bool {
+    goroutine.parker().requested(Request::Cancel) && goroutine.uncancellable().get() == 0
+}
+
+/// For a wait that came to its end without a park.
+pub(crate) fn unwind_if_requested() {
+    if switchable().is_some_and(is_cancelled) {
         unwind();
     }
 }
@@ -154,7 +166,7 @@ fn yield_from(worker: &sched::Worker) {
     };
     worker.suspend(Suspend::Yield);
     // From here on `worker` may be somebody else's.
-    if goroutine.parker().requested(Request::Cancel) && goroutine.uncancellable().get() == 0 {
+    if is_cancelled(goroutine) {
         unwind();
     }
 }

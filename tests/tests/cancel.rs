@@ -74,11 +74,29 @@ fn ends_a_join() {
 }
 
 #[test]
-fn ends_a_join_of_one_that_has_not_started() {
-    // It may run in place; that must not keep the joiner from being cancelled.
-    ends(|gone| {
-        let gone = gone.clone();
-        let _never = go!(gone.wait()).join();
+fn of_a_joiner_waits_for_a_child_that_runs_in_place() {
+    everywhere(|setup| {
+        setup.run(|| {
+            let (parked, drops) = (Signal::new(), Drops::new());
+            let (reached, token) = (parked.clone(), drops.token());
+            let (send, receive) = std::sync::mpsc::channel();
+            let joiner = go!({
+                let _token = token;
+                let child = go!({
+                    reached.set();
+                    fibra::park();
+                });
+                send.send(child.goroutine_handle()).unwrap();
+                let _never = child.join();
+                fibra::park();
+            });
+            parked.wait();
+            joiner.cancel();
+            // Whether the child runs in place or not, the joiner ends once the child has.
+            receive.recv().unwrap().unpark();
+            assert_cancelled(outcome(joiner));
+            assert_eq!(drops.count(), 1);
+        });
     });
 }
 

@@ -41,12 +41,15 @@ fn residents(count: usize, one_by_one: bool) -> HashMap<ThreadId, usize> {
     threads
 }
 
-/// Fails unless at least two workers, if there are as many, have a fair part.
+/// Fails unless at least two workers, if there are as many, usually have a fair part. Usually: the
+/// system may leave an idle worker's thread asleep for as long as all of it takes.
 fn assert_spread(setup: Setup, one_by_one: bool) {
-    let threads = setup.run(|| residents(64, one_by_one));
-    assert_eq!(threads.values().sum::<usize>(), 64);
-    let fair = threads.values().filter(|&&count| count >= 4).count();
-    assert!(fair >= setup.workers.min(2), "{setup:?}: {threads:?}");
+    let runs: Vec<_> = (0..9).map(|_| setup.run(|| residents(64, one_by_one))).collect();
+    let is_fair = |threads: &&HashMap<_, usize>| {
+        threads.values().filter(|&&count| count >= 4).count() >= setup.workers.min(2)
+    };
+    assert!(runs.iter().all(|threads| threads.values().sum::<usize>() == 64));
+    assert!(runs.iter().filter(is_fair).count() >= 5, "{setup:?}: {runs:?}");
 }
 
 #[test]
