@@ -244,14 +244,16 @@ fn what_a_surplus_worker_spawns_still_runs() {
                     fibra::yield_now();
                 }
                 // From some moment on the spare worker that this runs on is one too many.
-                let end = Instant::now() + Duration::from_millis(200);
+                let end = Instant::now() + Duration::from_millis(400);
                 while Instant::now() < end {
-                    let (child, mut mine) = (go!(|| ()), 0);
+                    let (child, spawned, mut mine) = (go!(|| ()), Instant::now(), 0);
                     let before = theirs.load(Ordering::SeqCst);
                     while !child.is_finished() {
-                        // Many times the bound, on both workers.
+                        // Many times the bound, on both workers, and for longer than the system
+                        // leaves a thread without a processor that has just taken the child.
                         let rounds = mine.min(theirs.load(Ordering::SeqCst) - before);
-                        assert!(rounds < 5000, "it starves");
+                        let soon = spawned.elapsed() < Duration::from_millis(100);
+                        assert!(rounds < 5000 || soon, "it starves");
                         fibra::yield_now();
                         mine += 1;
                     }

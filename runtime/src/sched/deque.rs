@@ -1,7 +1,7 @@
 //! A worker's queue of goroutines that others may steal.
 //!
-//! The owner pushes and pops at the new end; thieves take a batch from the old end. Everything happens
-//! under a lock of one word that is held for a few instructions.
+//! The owner pushes and pops at the new end; thieves take a batch from the old end. Other workers may push,
+//! too, to place a goroutine here. Everything happens under a lock of one word that is held for a few instructions.
 //!
 //! # Why not the lock-free deque of crossbeam
 //!
@@ -103,7 +103,7 @@ impl<N: Node> Deque<N> {
         }
     }
 
-    /// Whether there is nothing, as far as the caller can see. For the owner `true` is certain.
+    /// Whether there is nothing, as far as the caller can see.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.length.load(Ordering::Relaxed) == 0
@@ -119,7 +119,7 @@ impl<N: Node> Deque<N> {
         self.lock().nodes().is_empty()
     }
 
-    /// Owner only.
+    /// The owner pushes what it spawns; others what they place here.
     #[inline]
     pub(super) fn push(&self, node: N) {
         self.lock().nodes().push_back(node);

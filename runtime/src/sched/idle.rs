@@ -11,16 +11,15 @@
 //! Claim: when a goroutine was pushed to a deque or to the injector, then some worker is going to take
 //! it, as long as any worker is not inside user code.
 //!
-//! * *Push*: the pusher makes the goroutine visible, passes a sequentially consistent fence, and reads
-//!   the counts.
-//! * *Sleep*: a worker enters the list of sleepers and gives up searching (one change of the counts),
-//!   passes a sequentially consistent fence, and looks into all queues once more.
-//! * *Order*: of any two such fences one is first. If the pusher's is first, the worker's look finds the
-//!   goroutine. If the worker's is first, the pusher sees the worker in the counts as a sleeper and no
-//!   longer as a searcher.
-//! * *Seen a searcher*: then that worker has not entered yet, its fence comes after the pusher's, and
-//!   its look finds the goroutine. This also covers a searcher that finds something else and so never
-//!   looks again: it then stops searching, and if it was the last one, it notifies in its turn.
+//! * *Push*: the pusher makes the goroutine visible under the lock of its queue, then reads the counts.
+//! * *Sleep*: a worker enters the list of sleepers and gives up searching (one change of the counts), and
+//!   then looks into all queues once more, under their locks.
+//! * *Order*: of the push and the look at that queue one has the lock first. If it is the pusher, the look
+//!   finds the goroutine. If it is the worker, its change of the counts happened before the pusher reads
+//!   them: the pusher sees it as a sleeper and no longer as a searcher.
+//! * *Seen a searcher*: then that worker has not entered yet, its look comes after the push, and it finds
+//!   the goroutine, or another one. In that case it searches on (`worker/rest.rs`). A searcher that finds
+//!   something stops searching, and if it was the last one and there is more, it notifies in its turn.
 //! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
 //!   and searches before it sleeps.
@@ -29,7 +28,7 @@
 //! event.
 
 use crate::primitive::Mutex;
-use crate::primitive::atomic::{AtomicU32, Ordering, fence};
+use crate::primitive::atomic::{AtomicU32, Ordering};
 
 const SEARCHING: u32 = 1 << 16;
 const SLEEPING: u32 = 1;
@@ -88,9 +87,8 @@ impl Idle {
     /// Something was pushed. The sleeper that is returned must be woken.
     #[inline]
     pub(crate) fn notify(&self) -> Option<usize> {
-        fence(Ordering::SeqCst);
         let counts = self.counts.load(Ordering::Relaxed);
-        if counts >= SEARCHING || counts == 0 { None } else { self.pick(|_| true, |_| {}) }
+        if counts >= SEARCHING || counts == 0 { None } else { self.pick(|_| true) }
     }
 
     /// Whether a worker searches or sleeps; may be outdated.
@@ -105,21 +103,15 @@ impl Idle {
         !self.counts.load(Ordering::Relaxed).is_multiple_of(SEARCHING)
     }
 
-    /// Takes a sleeper that suits off the list, and does `with` to it before it can know.
+    /// Takes a sleeper that suits off the list; it must be woken.
     #[cold]
-    pub(crate) fn pick(
-        &self,
-        suits: impl FnMut(usize) -> bool,
-        with: impl FnOnce(usize),
-    ) -> Option<usize> {
-        let mut suits = suits;
+    pub(crate) fn pick(&self, suits: impl Fn(usize) -> bool) -> Option<usize> {
         let mut sleepers = self.sleepers.lock();
         // The one that fell asleep last has the warmest cache.
         let position = sleepers.iter().rposition(|&id| suits(usize::from(id)))?;
         let id = usize::from(sleepers.remove(position));
         // It wakes as a searcher.
         self.counts.fetch_add(SEARCHING - SLEEPING, Ordering::SeqCst);
-        with(id);
         Some(id)
     }
 
@@ -131,8 +123,6 @@ impl Idle {
             Some(Searching(())) => self.counts.fetch_sub(SEARCHING - SLEEPING, Ordering::SeqCst),
             None => self.counts.fetch_add(SLEEPING, Ordering::SeqCst),
         };
-        drop(sleepers);
-        fence(Ordering::SeqCst);
     }
 
     /// Is awake again. Somebody who picked it left it counted as searching.

@@ -34,7 +34,7 @@ pub(crate) use station::Station;
 pub(crate) use worker::Worker;
 
 use crate::goroutine::{Affinity, GoroutineRef, WaitReason};
-use crate::primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::primitive::{Condvar, Mutex};
 use crate::stack::StackSize;
 use crate::ticket::thread;
@@ -172,6 +172,8 @@ impl Shared {
             return Ok(false);
         }
         let name = format!("{}-{index}", self.config.thread_name);
+        // Before it runs: what it does there must not be overlooked.
+        self.used.fetch_max(index + 1, Ordering::SeqCst);
         let searching = self.idle.count_new_worker();
         let started = self.start_thread(name, move |shared| {
             Worker::main(shared, index, searching);
@@ -181,7 +183,6 @@ impl Shared {
             self.stations[index].vacate();
         }
         started?;
-        self.used.fetch_max(index + 1, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -295,6 +296,7 @@ impl Shared {
     }
 
     fn wake_all(&self) {
+        fence(Ordering::SeqCst);
         for station in self.stations() {
             station.event.wake();
         }

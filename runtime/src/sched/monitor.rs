@@ -114,11 +114,12 @@ impl Watch {
         let event = &self.shared.monitor.event;
         event.prepare();
         // A worker is awake from before it wakes us until it prepares to sleep.
-        let anything = busy || self.anyone_awake();
+        let postponed = !self.shared.postponed.lock().is_empty();
+        let anything = busy || postponed || self.anyone_awake();
         if anything || self.warm {
             let pause = if anything { TICK } else { STACK_REST };
             event.wait(Some(Instant::now() + pause));
-        } else if self.shared.is_closed() {
+        } else if self.shared.is_closed() && self.shared.live() == 0 {
             event.finish();
         } else {
             event.wait(None);

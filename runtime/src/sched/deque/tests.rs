@@ -1,1 +1,67 @@
+use super::*;
+use crate::sched::inbox::tests::{ItemRef, Items};
 
+#[cfg(not(loom))]
+#[test]
+fn the_owner_takes_the_newest_and_thieves_the_older_half() {
+    let items = Items::new(5);
+    let deque = Deque::new();
+    assert!(deque.is_empty() && deque.is_surely_empty());
+    deque.push_all((0..5).map(|number| items.get(number).numbered(number)));
+    assert_eq!(deque.len(), 5);
+    assert_eq!(deque.pop_newest().map(ItemRef::number), Some(4));
+    let batch = deque.steal();
+    let (first, rest) = batch.split_first().unwrap();
+    assert_eq!(first.number(), 0);
+    assert_eq!(rest.map(ItemRef::number).collect::<Vec<_>>(), [1]);
+    assert_eq!(deque.pop_oldest().map(ItemRef::number), Some(2));
+    assert_eq!(deque.pop_newest().map(ItemRef::number), Some(3));
+    assert!(deque.is_empty() && deque.is_surely_empty());
+    assert!(deque.pop_newest().is_none() && deque.pop_oldest().is_none());
+    assert!(deque.steal().split_first().is_none());
+}
+
+#[cfg(loom)]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// The owner pushes and pops while a thief steals: each item is taken once, and its payload is seen.
+    ///
+    /// Fails when the lock is taken with a load and a store instead of a swap, and when it is given back
+    /// with a relaxed store.
+    #[test]
+    fn loom_owner_against_thief() {
+        loom::model(|| {
+            let items = Arc::new(Items::new(3));
+            let deque = Arc::new(Deque::new());
+            deque.push(items.get(0).numbered(0));
+            let thief = {
+                let (deque, items) = (deque.clone(), items.clone());
+                thread::spawn(move || {
+                    let batch = deque.steal();
+                    let stolen = match batch.split_first() {
+                        Some((first, rest)) => {
+                            std::iter::once(first).chain(rest).map(ItemRef::number).collect()
+                        }
+                        None => Vec::new(),
+                    };
+                    drop(items);
+                    stolen
+                })
+            };
+            let mut taken = Vec::new();
+            for number in 1..3 {
+                deque.push(items.get(number).numbered(number));
+            }
+            taken.extend(deque.pop_newest().map(ItemRef::number));
+            taken.extend(thief.join().unwrap());
+            while let Some(item) = deque.pop_newest() {
+                taken.push(item.number());
+            }
+            taken.sort_unstable();
+            assert_eq!(taken, [0, 1, 2]);
+        });
+    }
+}

@@ -151,7 +151,7 @@ impl Runtime {
     /// Leaves a fresh goroutine to this worker.
     fn forward(&self, to: usize) {
         self.queue.push();
-        match self.idle.pick(|worker| worker == to, |_| {}) {
+        match self.idle.pick(|worker| worker == to) {
             Some(worker) => {
                 self.events[worker].wake();
             }
@@ -271,8 +271,8 @@ fn model(workers: usize, to_run: Runs, outside: fn(&Runtime)) {
 
 /// Two goroutines are pushed while two workers come and go: both run at the same time.
 ///
-/// Fails when `sleep` does not look into the queue after `enter`; when it looks without the lock and `enter`
-/// or `notify` has no fence (each of the two suffices alone); when the last one to stop searching does not
+/// Fails when `sleep` does not look into the queue after `enter`; when it looks without the lock;
+/// when the last one to stop searching does not
 /// notify; and when `leave` does not give back the token of a worker that was picked.
 #[test]
 fn loom_push_against_sleep() {

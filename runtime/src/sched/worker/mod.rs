@@ -30,6 +30,8 @@ use crate::coroutine::Active;
 use crate::goroutine::pool::Cache;
 use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend};
 use crate::primitive::atomic::Ordering;
+use crate::sched;
+use crate::ticket::Request;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::process;
@@ -247,6 +249,10 @@ impl Worker {
     /// From here on the caller's stack, which is `active`, is that of `goroutine`.
     fn switch_identity(&self, goroutine: GoroutineRef, active: Active) {
         goroutine.set_home(self.here());
+        if self.stopping.get() {
+            // A migratable one that comes back from a child that ran in place, and moved with it.
+            sched::finish_claim(goroutine.parker().request(Request::Cancel));
+        }
         // SAFETY: the coroutine is the one that runs; the header outlives the goroutine's run.
         unsafe { set_label(active, goroutine) };
         self.begin_turn(goroutine, active);

@@ -115,7 +115,8 @@ impl Worker {
             self.shared.idle.enter(self.index, searching);
         }
         // A surplus worker that was made a regular one again is woken for that; so is the reverse.
-        if self.has_work(surplus) || station.is_surplus() != surplus {
+        let work = self.has_work(surplus);
+        if work || station.is_surplus() != surplus {
             station.event.finish();
         } else {
             let deadline = station.timers.lock().next_deadline();
@@ -123,7 +124,13 @@ impl Worker {
         }
         self.shared.monitor.wake();
         self.expire_timers();
-        if surplus { None } else { self.shared.idle.leave(self.index) }
+        if surplus {
+            return None;
+        }
+        let picked = self.shared.idle.leave(self.index);
+        // A pusher may have relied on this worker while it searched. Its look has found something, maybe
+        // not that, so it goes on as a searcher: when it stops, it notifies for what is left.
+        if work { picked.or_else(|| self.shared.idle.try_search()) } else { picked }
     }
 
     /// Something that only this worker can do. A timer that was due when it woke up may have left

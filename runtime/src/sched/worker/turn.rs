@@ -191,8 +191,12 @@ impl Worker {
         };
         // Not its inbox: if it turns out to be busy, others may still steal it.
         station.fresh.push(goroutine);
-        if !station.event.wake() {
-            self.shared.notify();
+        let index = station.index;
+        match self.shared.idle.pick(|sleeper| sleeper == index) {
+            Some(_) => {
+                station.event.wake();
+            }
+            None => self.shared.notify(),
         }
         true
     }
