@@ -25,13 +25,14 @@
 
 use super::list::Node;
 use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::primitive::{MODELLED, yield_now};
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::hint;
 
 /// The most that a thief takes at once.
-pub(super) const BATCH: usize = if crate::primitive::MODELLED { 2 } else { 64 };
+pub(super) const BATCH: usize = if MODELLED { 2 } else { 64 };
 /// Room for so many is kept when the queue runs empty.
 const KEEP: usize = 1 << 14;
 /// How often the owner tries before it lets other threads run.
@@ -54,7 +55,12 @@ struct Guard<'a, N: Node>(&'a Deque<N>);
 impl<N: Node> Drop for Guard<'_, N> {
     fn drop(&mut self) {
         self.0.length.store(self.nodes().len(), Ordering::Relaxed);
-        self.0.locked.store(false, Ordering::Release);
+        if MODELLED {
+            // loom lets a swap that was earlier follow a plain store, see `store` in `ticket`.
+            self.0.locked.swap(false, Ordering::Release);
+        } else {
+            self.0.locked.store(false, Ordering::Release);
+        }
     }
 }
 
@@ -87,20 +93,19 @@ impl<N: Node> Deque<N> {
 
     #[cold]
     fn lock_slow(&self) -> Guard<'_, N> {
-        let mut tries = 0;
-        loop {
-            while self.locked.load(Ordering::Relaxed) {
-                tries += 1;
-                if tries % SPINS == 0 || crate::primitive::MODELLED {
-                    crate::primitive::yield_now();
-                } else {
-                    hint::spin_loop();
-                }
-            }
-            if let Some(guard) = self.try_lock() {
+        for tries in 1.. {
+            // Under loom a plain load may be outdated for ever, so there only the swap tells.
+            let seen_locked = !MODELLED && self.locked.load(Ordering::Relaxed);
+            if !seen_locked && let Some(guard) = self.try_lock() {
                 return guard;
             }
+            if MODELLED || tries % SPINS == 0 {
+                yield_now();
+            } else {
+                hint::spin_loop();
+            }
         }
+        unreachable!("the loop has no end")
     }
 
     /// Whether there is nothing, as far as the caller can see.
