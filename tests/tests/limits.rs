@@ -278,7 +278,8 @@ fn a_capture_whose_destructor_panics_harms_nobody_else() {
     everywhere(|setup| {
         setup.run(|| {
             for _ in 0..20 {
-                let capture = bomb();
+                // A second panic during an unwinding would end the process, as always in Rust.
+                let capture = OnDrop(|| assert!(std::thread::panicking(), "a destructor"));
                 let refused = go!(move || {
                     let _capture = capture;
                     fibra::park();
@@ -286,7 +287,8 @@ fn a_capture_whose_destructor_panics_harms_nobody_else() {
                 refused.cancel();
                 // The panic of the destructor, or it ends where it had started.
                 if let Err(payload) = outcome(refused) {
-                    assert_eq!(text(&*payload), "a destructor");
+                    let refused = !payload.is::<fibra::Cancelled>();
+                    assert!(!refused || text(&*payload) == "a destructor");
                 }
             }
             let cancelled = go!(fibra::park());
