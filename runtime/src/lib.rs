@@ -39,8 +39,9 @@
 //! * A goroutine that blocks its thread on a `std::sync` lock held by a *parked* goroutine of the same worker
 //!   waits for ever. Do not hold such locks across anything that parks.
 //!
-//! While a goroutine unwinds from a panic, what it waits for in destructors blocks its thread, because std
-//! counts panics for each thread.
+//! While a goroutine unwinds, from a panic or because it was cancelled, what it waits for in destructors
+//! blocks its thread, because std counts panics for each thread. A destructor that waits for a goroutine of
+//! the same worker, by a join for example, then waits for ever.
 //!
 //! # Limits
 //!

@@ -127,7 +127,7 @@ impl RuntimeBuilder {
     /// `InvalidInput` for settings or environment variables that cannot be, and what the system says when a
     /// thread cannot be started.
     pub fn build(self) -> io::Result<Runtime> {
-        Ok(Runtime { shared: Shared::start(self.config()?)? })
+        Ok(Runtime { shared: Shared::start(self.config()?)?, waits: true })
     }
 }
 
@@ -153,6 +153,8 @@ impl RuntimeBuilder {
 /// ```
 pub struct Runtime {
     shared: Arc<Shared>,
+    /// The drop waits for the threads.
+    waits: bool,
 }
 
 /// What a [`Runtime`] is doing. Counts are exact when nothing happens meanwhile.
@@ -270,21 +272,24 @@ impl Runtime {
     /// on, is still asked to stop, and keeps its threads until it does.
     ///
     /// Called from one of its own goroutines it does not wait at all.
-    pub fn shutdown_timeout(self, limit: Duration) -> ShutdownReport {
-        let shared = self.shared.clone();
-        shared.close();
+    pub fn shutdown_timeout(mut self, limit: Duration) -> ShutdownReport {
+        self.shared.close();
         let deadline = Instant::now().checked_add(limit);
-        let waited = wait_for_threads(&shared, deadline);
-        // The threads are not waited for again.
-        std::mem::forget(self);
-        if waited { ShutdownReport::default() } else { ShutdownReport { left: left(&shared) } }
+        self.waits = false;
+        if wait_for_threads(&self.shared, deadline) {
+            ShutdownReport::default()
+        } else {
+            ShutdownReport { left: left(&self.shared) }
+        }
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.shared.close();
-        wait_for_threads(&self.shared, None);
+        if self.waits {
+            wait_for_threads(&self.shared, None);
+        }
     }
 }
 

@@ -90,7 +90,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// When the goroutine that waits is cancelled, so are those of the scope; once they have ended, it unwinds.
 ///
 /// # Panics
-/// When `f` panics, with its panic; else when a goroutine of the scope panicked that nobody joined.
+/// When `f` panics, with its panic; else when a goroutine of the scope panicked whose handle was dropped.
 ///
 /// ```
 /// let mut numbers = [3, 1, 2];
