@@ -22,6 +22,8 @@ cargo +nightly --version || { echo "asan: needs a nightly toolchain" >&2; exit 1
 
 export RUSTFLAGS="-Zsanitizer=address"
 export ASAN_OPTIONS="detect_stack_use_after_return=0:detect_leaks=0"
+# Everything takes longer here; what the tests wait for, too.
+export FIBRA_TEST_PATIENCE=3
 # `--target`, so that build scripts and procedural macros are not instrumented.
 options=(--target x86_64-unknown-linux-gnu --target-dir "${CARGO_TARGET_DIR:-target}/asan")
 skip=()
