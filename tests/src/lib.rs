@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use fibra::{Cancelled, Goroutine, JoinHandle, Runtime, RuntimeBuilder};
 
-/// Longer than anything here takes, shorter than [`WATCHDOG`].
+/// Longer than anything here takes, shorter than the watchdog.
 pub const LONG: Duration = Duration::from_secs(10);
 /// Nobody waits for the end of this.
 pub const FOREVER: Duration = Duration::from_secs(86_400);
