@@ -7,6 +7,8 @@ fn main() {
     let os = target("CARGO_CFG_TARGET_OS");
     let width = target("CARGO_CFG_TARGET_POINTER_WIDTH");
     if arch != "x86_64" || os != "linux" || width != "64" {
-        println!("cargo::error=fibra runs on 64-bit x86-64 Linux only, not on {width}-bit {arch} {os}");
+        println!(
+            "cargo::error=fibra runs on 64-bit x86-64 Linux only, not on {width}-bit {arch} {os}"
+        );
     }
 }

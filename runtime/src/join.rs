@@ -1,43 +1,15 @@
 //! Waiting for the end of a goroutine, and handles to it.
 
-use crate::goroutine::pool;
 use crate::goroutine::{GoroutineId, GoroutineRef, WaitReason};
 use crate::park::{self, Parking};
-use crate::sched::{current, unjoined};
+use crate::sched::{Reference, current, unjoined};
 use crate::ticket::{Cause, Request};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// A counted reference to a goroutine.
-struct Reference(GoroutineRef);
-
-impl Reference {
-    /// Somebody else counts for it from now on.
-    fn leave(self) {
-        mem::forget(self);
-    }
-}
-
-// SAFETY: what a handle does to a goroutine goes through its atomics.
-unsafe impl Send for Reference {}
-// SAFETY: as above.
-unsafe impl Sync for Reference {}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        // SAFETY: the reference that this counts for.
-        if let Some(slot) = unsafe { self.0.release() } {
-            match current::worker() {
-                Some(worker) => worker.give_slot(slot),
-                None => pool::give(slot),
-            }
-        }
-    }
-}
 
 /// A handle to a goroutine that says who it is, and unparks it. It keeps nothing running.
 pub struct Goroutine(Reference);

@@ -30,7 +30,15 @@
 //! is there as an `unsafe` promise of the caller: [`Builder::migratable`] and
 //! [`RuntimeBuilder::migratable`].
 //!
-//! What that costs:
+//! One thing is different from a thread of its own: goroutines of one worker take turns at every park. An
+//! API that relies on the frames of one thread being properly nested must not have a park in between:
+//!
+//! * The lazy initialiser of a `thread_local!` must not park. std believes that nobody else can see the value
+//!   before the initialiser returns, and another goroutine of the worker could.
+//! * Nor may anything park inside a thread-local scope that is opened and closed like a stack, such as
+//!   `scoped_tls`.
+//!
+//! What staying put costs:
 //!
 //! * A goroutine that blocks its *thread* (a system call, a C library, `std::thread::sleep`, a lock of
 //!   `std::sync`) or never gives way keeps the others that started on its worker waiting. Use [`blocking()`]

@@ -10,7 +10,7 @@
 //! each thread, so another goroutine that ran meanwhile would believe that it panics (invariant 9).
 
 use crate::goroutine::{Cancelled, GoroutineRef, Suspend, WaitReason};
-use crate::sched::{self, Station, current};
+use crate::sched::{self, Reference, Station, current};
 use crate::ticket::thread::ThreadParker;
 use crate::ticket::{Cause, Listen, Request, Ticket};
 use std::panic;
@@ -247,11 +247,15 @@ fn park_until(deadline: Option<Instant>) {
 /// assert!(worker.join().unwrap_err().is::<fibra::Cancelled>());
 /// ```
 pub fn uncancellable<T>(f: impl FnOnce() -> T) -> T {
-    struct Restore(GoroutineRef);
+    /// Counts as a reference: a coroutine that is suspended in `f` may outlive the goroutine.
+    struct Restore(Reference);
     impl Drop for Restore {
         fn drop(&mut self) {
-            let depth = self.0.uncancellable();
-            depth.set(depth.get() - 1);
+            // Such a coroutine may also go on in another goroutine, whose depth is its own.
+            if current::goroutine() == Some(self.0.0) {
+                let depth = self.0.0.uncancellable();
+                depth.set(depth.get().saturating_sub(1));
+            }
         }
     }
     let Some(goroutine) = current::goroutine() else {
@@ -262,7 +266,8 @@ pub fn uncancellable<T>(f: impl FnOnce() -> T) -> T {
         panic!("uncancellable is nested more than 255 times");
     };
     depth.set(deeper);
-    let _restore = Restore(goroutine);
+    goroutine.acquire();
+    let _restore = Restore(Reference(goroutine));
     f()
 }
 

@@ -326,7 +326,7 @@ fn wait_for_threads(shared: &Arc<Shared>, deadline: Option<Instant>) -> bool {
 fn left(shared: &Shared) -> Vec<LeftGoroutine> {
     let mut left = Vec::new();
     pool::for_each_live(|goroutine| {
-        if !goroutine.is_done() && shared.is_home_of(goroutine) {
+        if !goroutine.is_finished() && shared.is_home_of(goroutine) {
             left.push(LeftGoroutine {
                 id: goroutine.id(),
                 name: goroutine.name().map(str::to_owned),

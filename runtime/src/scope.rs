@@ -9,6 +9,7 @@ use crate::sched::{Settings, spawn};
 use crate::ticket::{Cause, Request, Ticket};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::sync::Arc;
 use std::thread;
@@ -61,8 +62,8 @@ impl Members {
     #[cold]
     fn cancel(self: &Arc<Self>) {
         self.cancelled.store(true, Ordering::Relaxed);
-        // Whoever is spawned after our look sees the flag: the fence of `spawn` stands between its
-        // header and its look at the flag.
+        // Whoever is spawned after our look sees the flag: a fence in `go` stands between its header and
+        // its look at the flag.
         fence(Ordering::SeqCst);
         pool::for_each_live(|goroutine| {
             if goroutine.observer().is_some_and(|o| std::ptr::addr_eq(&**o, &**self)) {
@@ -141,7 +142,15 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        /// Takes the count back unless the goroutine will.
+        struct Pending<'a>(&'a Members);
+        impl Drop for Pending<'_> {
+            fn drop(&mut self) {
+                self.0.pending.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
         self.members.pending.fetch_add(1, Ordering::Relaxed);
+        let pending = Pending(&self.members);
         let settings = Settings { observer: Some(self.members.clone()), ..Settings::default() };
         // SAFETY: the closure and its result are `Send`. What they borrow outlives 'scope, and `scope`
         // does not return before `pending` is zero, which it is only when the goroutine has ended and its
@@ -149,6 +158,9 @@ impl<'scope> Scope<'scope, '_> {
         let goroutine = unsafe { spawn(None, Some(settings), Location::caller(), f) };
         match goroutine {
             Ok(goroutine) => {
+                mem::forget(pending);
+                // Pairs with the one in `Members::cancel`.
+                fence(Ordering::SeqCst);
                 if self.members.cancelled.load(Ordering::Relaxed) {
                     park::request(goroutine, Request::Cancel);
                 }
@@ -156,10 +168,7 @@ impl<'scope> Scope<'scope, '_> {
                 let handle = unsafe { JoinHandle::new(goroutine) };
                 ScopedJoinHandle { handle, scope: PhantomData }
             }
-            Err(error) => {
-                self.members.pending.fetch_sub(1, Ordering::Relaxed);
-                panic!("cannot spawn a scoped goroutine: {error}");
-            }
+            Err(error) => panic!("cannot spawn a scoped goroutine: {error}"),
         }
     }
 }

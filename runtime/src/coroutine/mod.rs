@@ -313,6 +313,8 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     /// With its own panic when it panics.
     #[inline]
     pub fn try_resume(&mut self, input: In) -> Result<Step<Yield, Out>, ResumeError<In>> {
+        // It does not run: that would be a resume from inside itself, and `self` is borrowed mutably
+        // meanwhile.
         if self.status() == Status::Dead {
             return Err(ResumeError::Dead(input));
         }
@@ -340,8 +342,7 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     unsafe fn switch_to(&mut self, word: usize) -> usize {
         let link = self.link.as_ptr();
         // SAFETY: the own context was made by `Context::new` or filled when the coroutine suspended, and this is
-        // the only switch to it since, because the status was `Suspended` and is not until it stops
-        // again. The stack belongs to the coroutine, which is borrowed mutably and cannot be sent to
+        // the only switch to it since, because `self` is borrowed mutably until it stops again. The stack belongs to the coroutine, which is borrowed mutably and cannot be sent to
         // another thread. `resumer` lives in the link and is switched to exactly once, when the
         // coroutine stops.
         unsafe {
@@ -488,8 +489,14 @@ impl<In, Yield> Yielder<In, Yield> {
     /// When the coroutine is dropped while it is suspended, this unwinds.
     #[inline]
     pub fn suspend(&self, value: Yield) -> In {
-        // SAFETY: the types are those that `enter` was made for, and a yielder is only reachable from the
-        // coroutine's own frames, so the caller runs on it.
+        // Somebody may have smuggled the reference out of the coroutine's frames, with scoped_tls say.
+        let stack = &self.link.stack;
+        let inside = stack.limit().addr()..stack.top().addr();
+        assert!(
+            inside.contains(&arch::stack_pointer()),
+            "a coroutine can be suspended from its own frames only"
+        );
+        // SAFETY: the types are those that `enter` was made for, and the caller runs on its stack.
         unsafe { suspend(NonNull::from(&self.link), value) }
     }
 }

@@ -416,6 +416,15 @@ impl GoroutineRef {
         self.header().stage.load(Ordering::Relaxed) == STARTED
     }
 
+    pub(crate) fn is_finished(self) -> bool {
+        self.header().stage.load(Ordering::Relaxed) == FINISHED
+    }
+
+    /// Nobody will look at the result; [`complete`](Self::complete) does this otherwise.
+    pub(crate) fn set_finished(self) {
+        self.header().stage.store(FINISHED, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_started(self) {
         self.header().stage.store(STARTED, Ordering::Relaxed);
     }

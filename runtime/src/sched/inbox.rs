@@ -1,5 +1,4 @@
-//! What other threads have for one worker: goroutines that live there and are runnable again, and fresh
-//! ones that were placed there.
+//! What other threads have for one worker: goroutines that live there and are runnable again.
 //!
 //! A stack of nodes behind one atomic pointer. Many push with a CAS; the owner takes all at once with a
 //! swap, and reverses the order. Nothing is ever taken out singly, so there is no ABA problem: a CAS

@@ -22,12 +22,14 @@ mod inbox;
 mod injector;
 mod list;
 mod monitor;
+mod reference;
 mod runner;
 mod spawn;
 mod station;
 mod worker;
 
 pub(crate) use default::MOST_WORKERS;
+pub(crate) use reference::Reference;
 pub(crate) use runner::unjoined;
 pub(crate) use spawn::{Settings, spawn};
 pub(crate) use station::Station;
@@ -46,7 +48,8 @@ use injector::Injector;
 use list::Node;
 use monitor::Monitor;
 use std::cell::Cell;
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::ptr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -180,6 +183,8 @@ impl Shared {
         });
         if started.is_err() {
             self.idle.discount_worker();
+            // Somebody may have relied on it.
+            self.notify();
             self.stations[index].vacate();
         }
         started?;
@@ -206,7 +211,10 @@ impl Shared {
             let ended = ended;
             main(ended.0.clone());
         })?;
-        self.threads.lock().push(thread);
+        let mut threads = self.threads.lock();
+        // A spare worker that has ended keeps its stack for as long as its handle is there.
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
         Ok(())
     }
 
@@ -331,6 +339,11 @@ impl Shared {
         let home = goroutine.home().cast_const().cast::<CachePadded<Station>>();
         self.stations.as_ptr_range().contains(&home)
     }
+}
+
+/// Tells the user something on stderr; if that is closed, there is nobody to tell.
+fn report(message: fmt::Arguments<'_>) {
+    let _nobody = writeln!(io::stderr(), "fibra: {message}");
 }
 
 /// Makes a goroutine or thread go on whose park has ended.

@@ -237,7 +237,9 @@ impl Watch {
     fn report_limit(&mut self, reason: &str) {
         if !self.cap_reported {
             self.cap_reported = true;
-            eprintln!("fibra: all workers are stuck, and there cannot be more of them: {reason}");
+            super::report(format_args!(
+                "all workers are stuck, and there cannot be more of them: {reason}"
+            ));
         }
     }
 
@@ -269,12 +271,12 @@ impl Watch {
         if station.epoch.load(Ordering::Acquire) == epoch && self.reported.insert(goroutine.site())
         {
             let residents = station.residents.load(Ordering::Relaxed).saturating_sub(1);
-            eprintln!(
-                "fibra: {goroutine} has kept its worker for {} ms without parking; {residents} \
+            super::report(format_args!(
+                "{goroutine} has kept its worker for {} ms without parking; {residents} \
                  goroutines that started there wait behind it. Put blocking calls into \
                  fibra::blocking, and fibra::checkpoint() into long loops",
                 since.as_millis()
-            );
+            ));
         }
         // SAFETY: the reference just acquired.
         if let Some(slot) = unsafe { goroutine.release() } {

@@ -79,6 +79,7 @@ fn finish(goroutine: GoroutineRef, rest: Rest) {
         if rest == Rest::Result {
             drop_result(goroutine);
         }
+        goroutine.set_finished();
         // Asked for now: the destructor may have moved us to another worker.
         worker = this_worker();
         worker.station().tally.count_finished();
@@ -157,7 +158,7 @@ pub(crate) fn unjoined(goroutine: GoroutineRef, payload: Box<dyn Any + Send>) {
 }
 
 /// A payload may panic when it is dropped, with another one that may do the same; that one is leaked.
-fn forget_payload(payload: Box<dyn Any + Send>) {
+pub(super) fn forget_payload(payload: Box<dyn Any + Send>) {
     if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(another);
     }
@@ -173,5 +174,5 @@ fn report_panic(goroutine: GoroutineRef, payload: &(dyn Any + Send)) {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a payload that is no string");
-    eprintln!("fibra: {goroutine} panicked, and nobody joins it: {message}");
+    super::report(format_args!("{goroutine} panicked, and nobody joins it: {message}"));
 }

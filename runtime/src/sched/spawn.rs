@@ -1,5 +1,6 @@
 //! From a closure to a fresh goroutine in a queue.
 
+use super::runner::forget_payload;
 use super::worker::foreign_id;
 use super::{Refusal, Shared, current, default};
 use crate::goroutine::{self, Affinity, Cancelled, Extra, GoroutineRef, Observer, pool};
@@ -97,7 +98,7 @@ fn take_back(goroutine: GoroutineRef, refusal: Refusal) -> io::Error {
     // references are ours.
     unsafe {
         goroutine.refuse(Box::new(Cancelled(())));
-        drop(goroutine.drop_result());
+        goroutine.drop_result().into_iter().for_each(forget_payload);
         let _none = goroutine.release();
         if let Some(slot) = goroutine.release() {
             pool::give(slot);

@@ -22,7 +22,7 @@ pub(crate) struct Station {
     pub(super) fresh: Deque<GoroutineRef>,
     /// Ready migratable goroutines.
     pub(super) ready: Deque<GoroutineRef>,
-    /// Residents that other threads made ready, and fresh goroutines that were placed here.
+    /// Residents that other threads made ready.
     pub(super) inbox: Inbox<GoroutineRef>,
     pub(super) event: Event,
     /// Deadlines of goroutines that parked here. Under a lock because a migratable one may go on, and

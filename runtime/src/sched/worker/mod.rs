@@ -31,6 +31,7 @@ use crate::goroutine::pool::Cache;
 use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend};
 use crate::primitive::atomic::Ordering;
 use crate::sched;
+use crate::stack;
 use crate::ticket::Request;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -89,6 +90,7 @@ impl Worker {
             ids: Cell::new((0, 0)),
             stopping: Cell::new(false),
         };
+        stack::ensure_alternate_stack();
         // The loop must not unwind: frames of goroutines would be lost.
         let bomb = AbortOnUnwind;
         current::enter(&worker);
@@ -309,7 +311,7 @@ struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        eprintln!("fibra: the scheduler panicked; this is a bug in fibra");
+        sched::report(format_args!("the scheduler panicked; this is a bug in fibra"));
         process::abort();
     }
 }

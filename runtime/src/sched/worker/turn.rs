@@ -163,7 +163,7 @@ impl Worker {
         let hopeless = self.shared.postpone(goroutine);
         if let Some(first) = hopeless.first() {
             let more = hopeless.len() - 1;
-            eprintln!("fibra: {first} and {more} others cannot start: {error}");
+            sched::report(format_args!("{first} and {more} others cannot start: {error}"));
         }
         for goroutine in hopeless {
             runner::refuse(goroutine, Box::new(format!("the goroutine cannot start: {error}")));

@@ -1,0 +1,32 @@
+//! Counted references to goroutines.
+
+use super::current;
+use crate::goroutine::{GoroutineRef, pool};
+use std::mem;
+
+/// A counted reference to a goroutine.
+pub(crate) struct Reference(pub(crate) GoroutineRef);
+
+impl Reference {
+    /// Somebody else counts for it from now on.
+    pub(crate) fn leave(self) {
+        mem::forget(self);
+    }
+}
+
+// SAFETY: what a handle does to a goroutine goes through its atomics.
+unsafe impl Send for Reference {}
+// SAFETY: as above.
+unsafe impl Sync for Reference {}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        // SAFETY: the reference that this counts for.
+        if let Some(slot) = unsafe { self.0.release() } {
+            match current::worker() {
+                Some(worker) => worker.give_slot(slot),
+                None => pool::give(slot),
+            }
+        }
+    }
+}
