@@ -9,8 +9,8 @@
 //!   progress than the runtime was built with;
 //! * reports it, once for each spawn site, when the runtime was built to.
 //!
-//! A stuck worker that uses its processor (a loop) is replaced only if a processor is free or nobody else
-//! makes progress: another thread would only take turns with it. One that does not (a call that blocks)
+//! A stuck worker that uses its processor (a loop) is replaced only if a processor is free, nobody else makes
+//! progress, or work has waited for [`PATIENCE`] looks: another thread would only take turns with it. One that does not (a call that blocks)
 //! is always replaced.
 //!
 //! When a stuck worker goes on, there is one worker too many. The newest spare becomes *surplus*: it takes
@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 
 /// A time slice, and how often the monitor looks.
 const TICK: Duration = Duration::from_millis(10);
+/// So many looks work waits behind loops while somebody else makes progress.
+const PATIENCE: u32 = 10;
 /// A stack that nobody used for so long gives its memory back.
 const STACK_REST: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
         processors: num_cpus::get(),
         reported: HashSet::new(),
         cap_reported: false,
+        waited: 0,
         trimmed: Instant::now(),
         warm: true,
     };
@@ -92,6 +95,8 @@ struct Watch {
     processors: usize,
     reported: HashSet<&'static Location<'static>>,
     cap_reported: bool,
+    /// At how many looks in a row work waited for a worker.
+    waited: u32,
     trimmed: Instant,
     /// Pooled stacks may still hold memory.
     warm: bool,
@@ -199,15 +204,23 @@ impl Watch {
         for _ in wanted..progress {
             self.remove_worker();
         }
-        // Loops count as progress, unless a processor is free for what they keep waiting.
-        let places = wanted.max(self.processors);
-        let wanted = wanted.min(places.saturating_sub(looping).max(1));
         let waiting =
             || !shared.injector.is_empty() || shared.stations().iter().any(|s| s.has_spare_work());
-        if progress < wanted && waiting() && !shared.idle.has_sleepers() {
-            for _ in progress..wanted {
-                self.add_worker();
-            }
+        if progress >= wanted || !waiting() || shared.idle.has_sleepers() {
+            self.waited = 0;
+            return;
+        }
+        self.waited += 1;
+        // Loops count as progress, unless a processor is free for what they keep waiting, or it has waited
+        // long: then whoever progresses may have too much to do of its own.
+        let wanted = if self.waited < PATIENCE {
+            let places = wanted.max(self.processors);
+            wanted.min(places.saturating_sub(looping).max(1))
+        } else {
+            wanted
+        };
+        for _ in progress..wanted {
+            self.add_worker();
         }
     }
 

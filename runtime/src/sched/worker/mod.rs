@@ -31,7 +31,6 @@ use crate::goroutine::pool::Cache;
 use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend};
 use crate::primitive::atomic::Ordering;
 use crate::sched;
-use crate::stack;
 use crate::ticket::Request;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -90,7 +89,6 @@ impl Worker {
             ids: Cell::new((0, 0)),
             stopping: Cell::new(false),
         };
-        stack::ensure_alternate_stack();
         // The loop must not unwind: frames of goroutines would be lost.
         let bomb = AbortOnUnwind;
         current::enter(&worker);
