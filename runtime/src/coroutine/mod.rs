@@ -490,10 +490,10 @@ impl<In, Yield> Yielder<In, Yield> {
     #[inline]
     pub fn suspend(&self, value: Yield) -> In {
         // Somebody may have smuggled the reference out of the coroutine's frames, with scoped_tls say.
-        let stack = &self.link.stack;
-        let inside = stack.limit().addr()..stack.top().addr();
+        // The link lies at the top of the stack, all frames below it.
+        let depth = ptr::from_ref(self).addr().wrapping_sub(arch::stack_pointer());
         assert!(
-            inside.contains(&arch::stack_pointer()),
+            depth < self.link.stack.size().bytes(),
             "a coroutine can be suspended from its own frames only"
         );
         // SAFETY: the types are those that `enter` was made for, and the caller runs on its stack.
