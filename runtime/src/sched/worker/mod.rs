@@ -31,6 +31,7 @@ use crate::goroutine::pool::Cache;
 use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend};
 use crate::primitive::atomic::Ordering;
 use crate::sched;
+use crate::stack;
 use crate::ticket::Request;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -89,6 +90,8 @@ impl Worker {
             ids: Cell::new((0, 0)),
             stopping: Cell::new(false),
         };
+        // std makes one for its threads, but not in a process that did not start in Rust's `main`.
+        stack::ensure_alternate_stack();
         // The loop must not unwind: frames of goroutines would be lost.
         let bomb = AbortOnUnwind;
         current::enter(&worker);
