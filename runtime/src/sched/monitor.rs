@@ -75,6 +75,8 @@ struct Seen {
     epoch: u64,
     /// Since when the epoch has been the same.
     since: Instant,
+    /// It was in the same goroutine for a tick or longer.
+    stuck: bool,
     cpu_time: Duration,
 }
 
@@ -153,7 +155,7 @@ impl Watch {
         let mut running = 0;
         let mut workers = Workers::default();
         for station in shared.stations() {
-            let fresh = Seen { epoch: 0, since: now, cpu_time: Duration::ZERO };
+            let fresh = Seen { epoch: 0, since: now, stuck: false, cpu_time: Duration::ZERO };
             if self.seen.len() <= station.index {
                 self.seen.resize(station.index + 1, fresh);
             }
@@ -169,13 +171,14 @@ impl Watch {
             };
             running += 1;
             if seen.epoch != epoch {
-                *seen = Seen { epoch, since: now, cpu_time: station.cpu_time() };
+                *seen = Seen { epoch, cpu_time: station.cpu_time(), ..fresh };
                 continue;
             }
             let since = now.duration_since(seen.since);
             if since < TICK {
                 continue;
             }
+            seen.stuck = true;
             let used = station.cpu_time().saturating_sub(seen.cpu_time);
             if used > since / 2 {
                 workers.looping += usize::from(regular);
@@ -191,24 +194,25 @@ impl Watch {
         if postponed {
             shared.retry_postponed();
         }
-        self.adjust(workers);
-        running > 0 || postponed
+        let settled = self.adjust(workers);
+        running > 0 || postponed || !settled
     }
 
     /// As many workers that make progress as the runtime was built with, see the head of this file.
-    fn adjust(&mut self, workers: Workers) {
+    /// False: there are too many that could not be told to end yet.
+    fn adjust(&mut self, workers: Workers) -> bool {
         let shared = self.shared.clone();
         let Workers { regular, looping, blocked } = workers;
         let progress = regular - looping - blocked;
         let wanted = shared.config.workers;
-        for _ in wanted..progress {
-            self.remove_worker();
+        if progress > wanted {
+            return (wanted..progress).all(|_| self.remove_worker());
         }
         let waiting =
             || !shared.injector.is_empty() || shared.stations().iter().any(|s| s.has_spare_work());
         if progress >= wanted || !waiting() || shared.idle.has_sleepers() {
             self.waited = 0;
-            return;
+            return true;
         }
         self.waited += 1;
         // Loops count as progress, unless a processor is free for what they keep waiting, or it has waited
@@ -222,6 +226,7 @@ impl Watch {
         for _ in progress..wanted {
             self.add_worker();
         }
+        true
     }
 
     fn add_worker(&mut self) {
@@ -257,22 +262,19 @@ impl Watch {
     }
 
     /// The newest spare that makes progress goes first.
-    fn remove_worker(&self) {
-        let now = Instant::now();
+    fn remove_worker(&self) -> bool {
         let spare = self.shared.stations().iter().rev().find(|station| {
-            let progresses = self
-                .seen
-                .get(station.index)
-                .is_none_or(|seen| now.duration_since(seen.since) < TICK);
+            let stuck = self.seen.get(station.index).is_some_and(|seen| seen.stuck);
             station.index >= self.shared.config.workers
                 && station.is_active()
                 && !station.is_surplus()
-                && progresses
+                && !stuck
         });
         if let Some(station) = spare {
             station.surplus.store(true, Ordering::Relaxed);
             station.event.wake();
         }
+        spare.is_some()
     }
 
     fn report(&mut self, station: &Station, epoch: u64, goroutine: GoroutineRef, since: Duration) {
