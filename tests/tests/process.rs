@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::panic;
 use std::process::Command;
 use std::sync::Arc;
@@ -381,9 +382,10 @@ fn a_runtime_that_ran_out_of_stacks_can_be_dropped() {
                         drop(captured);
                     })
                 };
-                (0..1000).map_while(|_| spawn().ok()).collect()
+                // Refused once a worker has found no stack for one of them, however late it gets to run.
+                iter::from_fn(|| spawn().ok()).collect()
             });
-            assert!((9..1000).contains(&handles.len()), "{}", handles.len());
+            assert!(handles.len() >= 9, "{}", handles.len());
             drop(runtime);
             assert_eq!(Arc::strong_count(&captured), 1);
             for handle in handles {
