@@ -24,7 +24,7 @@ LAYERS = [
     "sched",
     "park",
     "waitq",
-    "chan select sync time io scope join context local blocking",
+    "chan select sync time io scope join future context local blocking",
     "net fs signal hook",
     "lib builder runtime diag",
 ]
@@ -36,6 +36,7 @@ BESIDE = {
     "timer": "ticket",
     "poll": "ticket",
     "scope": "join",
+    "future": "join",
 }
 
 LAYER = {module: n for n, row in enumerate(LAYERS) for module in row.split()}

@@ -83,7 +83,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    fn goroutine(&self) -> GoroutineRef {
+    pub(crate) fn goroutine(&self) -> GoroutineRef {
         self.reference.0
     }
 
@@ -148,7 +148,8 @@ impl<T> JoinHandle<T> {
         if cause == Cause::Notified || !goroutine.unjoin() { Ok(()) } else { Err(cause) }
     }
 
-    fn take(&mut self) -> thread::Result<T> {
+    /// The result, which is there.
+    pub(crate) fn take(&mut self) -> thread::Result<T> {
         assert!(!self.taken, "the result was taken by an earlier join_timeout");
         self.taken = true;
         // SAFETY: made with this type; it has finished, this handle is the only one, and the result was

@@ -64,7 +64,9 @@ extern crate self as fibra;
 mod arch;
 mod blocking;
 mod builder;
+pub mod chan;
 pub mod coroutine;
+mod future;
 mod goroutine;
 mod join;
 mod local;
@@ -74,12 +76,15 @@ mod runtime;
 mod sched;
 mod scope;
 mod stack;
+pub mod sync;
 mod ticket;
 mod time;
 mod timer;
+mod waitq;
 
 pub use blocking::blocking;
 pub use builder::{Builder, spawn};
+pub use future::{JoinFuture, block_on};
 pub use goroutine::{Cancelled, GoroutineId};
 pub use join::{Goroutine, JoinHandle, current};
 pub use local::LocalKey;
@@ -88,11 +93,12 @@ pub use runtime::{LeftGoroutine, Metrics, Runtime, RuntimeBuilder, ShutdownRepor
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use time::sleep;
 
-pub use fibra_macros::{go, main, test};
+pub use fibra_macros::{go, main, select, test};
 
 /// What the macros expand to.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::chan::macros as select;
     pub use crate::runtime::{Options, main, test};
     use crate::{Builder, JoinHandle};
 

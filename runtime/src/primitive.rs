@@ -7,6 +7,24 @@
 /// True under the model checker: sizes and spin counts shrink, layout assertions are skipped.
 pub(crate) const MODELLED: bool = cfg!(loom);
 
+pub(crate) mod lock;
+
+pub use lock::Lock;
+pub(crate) use lock::Locked;
+
+/// A `const fn`, which it cannot be under loom, whose atomics are objects of the model.
+macro_rules! const_unless_loom {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($parameter:ident: $type:ty),*) -> $result:ty $body:block) => {
+        #[cfg(not(loom))]
+        $(#[$meta])*
+        $visibility const fn $name($($parameter: $type),*) -> $result $body
+        #[cfg(loom)]
+        $(#[$meta])*
+        $visibility fn $name($($parameter: $type),*) -> $result $body
+    };
+}
+pub(crate) use const_unless_loom;
+
 pub(crate) mod atomic {
     #[cfg(loom)]
     pub(crate) use loom::sync::atomic::{
@@ -19,18 +37,40 @@ pub(crate) mod atomic {
 }
 
 #[cfg(loom)]
-pub(crate) use loom::thread::yield_now;
+pub(crate) use loom::{thread::yield_now, thread_local};
 #[cfg(not(loom))]
-pub(crate) use std::thread::yield_now;
+pub(crate) use std::{thread::yield_now, thread_local};
 
 #[cfg(loom)]
 use loom::sync as imp;
 #[cfg(not(loom))]
 use std::sync as imp;
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::PoisonError;
 use std::time::Duration;
 
 pub(crate) use imp::MutexGuard;
+
+/// xorshift64 (Marsaglia): good enough to spread choices.
+#[derive(Debug)]
+pub(crate) struct Random(Cell<u64>);
+
+impl Random {
+    /// Another sequence each time.
+    pub(crate) fn new() -> Random {
+        Random(Cell::new(RandomState::new().hash_one(()) | 1))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        let mut x = self.0.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.0.set(x);
+        x
+    }
+}
 
 /// A mutex without poisoning: the runtime runs no user code under it.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Runtimes: worker threads with their goroutines, from start to shutdown.
 
-use crate::goroutine::{Affinity, GoroutineId, GoroutineRef, pool};
+use crate::goroutine::{Affinity, GoroutineId};
 use crate::join::JoinHandle;
-use crate::sched::{self, Config, MOST_WORKERS, Settings, Shared, current};
+use crate::sched::{self, Config, MOST_WORKERS, Reference, Settings, Shared, current};
 use crate::stack::{self, GuardKind, StackSize};
 use std::fmt;
 use std::io;
@@ -325,7 +325,7 @@ fn wait_for_threads(shared: &Arc<Shared>, deadline: Option<Instant>) -> bool {
 
 fn left(shared: &Shared) -> Vec<LeftGoroutine> {
     let mut left = Vec::new();
-    pool::for_each_live(|goroutine| {
+    Reference::for_each_live(|&Reference(goroutine)| {
         if !goroutine.is_finished() && shared.is_home_of(goroutine) {
             left.push(LeftGoroutine {
                 id: goroutine.id(),
@@ -334,17 +334,9 @@ fn left(shared: &Shared) -> Vec<LeftGoroutine> {
                 state: goroutine.reason().name(),
             });
         }
-        give_back(goroutine);
     });
     left.sort_by_key(|goroutine| goroutine.id);
     left
-}
-
-fn give_back(goroutine: GoroutineRef) {
-    // SAFETY: the reference that `for_each_live` gave us.
-    if let Some(slot) = unsafe { goroutine.release() } {
-        pool::give(slot);
-    }
 }
 
 #[track_caller]

@@ -1,11 +1,11 @@
 //! Goroutines that borrow from their spawner's frame.
 
-use crate::goroutine::{GoroutineId, Observer, WaitReason, pool};
+use crate::goroutine::{GoroutineId, Observer, WaitReason};
 use crate::join::JoinHandle;
 use crate::park::{self, Parking};
 use crate::primitive::Mutex;
 use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use crate::sched::{Settings, spawn};
+use crate::sched::{Reference, Settings, spawn};
 use crate::ticket::{Cause, Request, Ticket};
 use std::fmt;
 use std::marker::PhantomData;
@@ -65,13 +65,9 @@ impl Members {
         // Whoever is spawned after our look sees the flag: a fence in `go` stands between its header and
         // its look at the flag.
         fence(Ordering::SeqCst);
-        pool::for_each_live(|goroutine| {
+        Reference::for_each_live(|&Reference(goroutine)| {
             if goroutine.observer().is_some_and(|o| std::ptr::addr_eq(&**o, &**self)) {
                 park::request(goroutine, Request::Cancel);
-            }
-            // SAFETY: the reference that `for_each_live` gave us.
-            if let Some(slot) = unsafe { goroutine.release() } {
-                pool::give(slot);
             }
         });
     }

@@ -6,11 +6,12 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 use std::{env, io, thread};
 
+use fibra_benches::WORKERS;
+use fibra_benches::arguments::{self, number};
 use fibra_benches::crowd::Crowd;
 use fibra_benches::on_fibra::{self, Affinity};
 use fibra_benches::process::{Memory, Switches};
 use fibra_benches::report::Report;
-use fibra_benches::{WORKERS, number};
 
 const USAGE: &str = "\
 usage: footprint parked N [STACK]  bytes a parked goroutine; STACK is a number of bytes or `default`;
@@ -22,18 +23,15 @@ usage: footprint parked N [STACK]  bytes a parked goroutine; STACK is a number o
 const SETTLE: Duration = Duration::from_secs(2);
 
 fn main() -> io::Result<ExitCode> {
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    match (arguments.as_slice(), number(2), number(3)) {
+    let words: Vec<_> = env::args().skip(1).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match (words.as_slice(), number(2), number(3)) {
         (["parked", n], Some::<usize>(_), _) => return parked_each_size(n),
         (["parked", _, "default"], Some(n), _) => parked(n, None),
         (["parked", _, _], Some(n), Some(stack)) => parked(n, Some(stack)),
         (["idle", _, _], Some(n), Some(seconds)) => idle(n, seconds as u64)?,
         (["burst", _], Some(n), _) => burst(n),
-        _ => {
-            eprintln!("{USAGE}");
-            return Ok(ExitCode::FAILURE);
-        }
+        _ => return Ok(arguments::refuse(USAGE)),
     }
     Ok(ExitCode::SUCCESS)
 }

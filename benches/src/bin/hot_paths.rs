@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use fibra::Goroutine;
 use fibra::coroutine::{Coroutine, Step};
-use fibra_benches::number;
+use fibra_benches::arguments;
 use fibra_benches::on_fibra::{self, Affinity, Countdown};
 
 const USAGE: &str =
@@ -60,20 +60,13 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Some(()) => ExitCode::SUCCESS,
-        None => {
-            eprintln!("{USAGE}");
-            ExitCode::FAILURE
-        }
-    }
+    arguments::run(USAGE, run)
 }
 
-/// `None` when the arguments are not understood.
 fn run() -> Option<()> {
-    let label = std::env::args().nth(1)?;
-    let n: usize = number(2)?;
-    let affinity = match std::env::args().nth(3) {
+    let label = arguments::text(1)?;
+    let n: usize = arguments::number(2)?;
+    let affinity = match arguments::text(3) {
         Some(label) => Affinity::from_label(&label)?,
         None => Affinity::Worker,
     };

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fibra_benches::on_fibra::{self, Affinity};
-use fibra_benches::{WORKERS, number, on_tokio};
+use fibra_benches::{WORKERS, arguments, on_tokio};
 
 const USAGE: &str =
     "usage: rounds fibra|fibra-migratable|tokio spawn|spawn-join|yield COUNT ROUNDS";
@@ -49,21 +49,14 @@ impl Work {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Some(()) => ExitCode::SUCCESS,
-        None => {
-            eprintln!("{USAGE}");
-            ExitCode::FAILURE
-        }
-    }
+    arguments::run(USAGE, run)
 }
 
-/// `None` when the arguments are not understood.
 fn run() -> Option<()> {
-    let runtime = std::env::args().nth(1)?;
-    let work = Work::from_label(&std::env::args().nth(2)?)?;
-    let count: usize = number(3)?;
-    let rounds: usize = number(4)?;
+    let runtime = arguments::text(1)?;
+    let work = Work::from_label(&arguments::text(2)?)?;
+    let count: usize = arguments::number(3)?;
+    let rounds: usize = arguments::number(4)?;
     let print = |elapsed: Duration| println!("{:.1}", elapsed.as_nanos() as f64 / count as f64);
     if runtime == "tokio" {
         let runtime = on_tokio::runtime();

@@ -24,16 +24,19 @@
 //! A value that travels stays on the frame of the side that stops, and its address is the word of the
 //! switch; the other side moves it out before anything else. Whether the resumer gets what was yielded or
 //! what was returned follows from the status.
-//!
-//! Stacks lie at equal distances, so equal places on two stacks compete for the same few cache lines. Each
-//! stack therefore starts at another *colour*, up to half a page further down.
 
+mod active;
 mod annotate;
+mod builder;
+mod layout;
 
+pub(crate) use active::Active;
+pub use builder::Builder;
+
+use layout::{below, closure_below, colour, drop_closure, is_inline, link_below};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
-use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe};
@@ -41,17 +44,9 @@ use std::ptr::{self, NonNull};
 use std::thread;
 
 use crate::arch::{self, Context, Pair};
-use crate::stack::{self, Describe, SignalWriter, Stack, StackSize};
-
-const CACHE_LINE: usize = 64;
-/// All of them leave the first frames in the first page.
-const COLOURS: usize = 32;
+use crate::stack::{self, Stack, StackSize};
 
 type Payload = Box<dyn Any + Send>;
-
-/// Closures up to this size live on the coroutine's own stack; larger ones are boxed, so that they do
-/// not eat the stack.
-const INLINE_CLOSURE: usize = 1024;
 
 /// What a [`Coroutine`] is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,80 +149,6 @@ type Types<In, Yield, Out> = (*mut (), fn(In) -> (Yield, Out));
 pub struct Yielder<In, Yield> {
     link: Link,
     types: PhantomData<fn(Yield) -> In>,
-}
-
-/// A coroutine as its own frames see it, without the types: for a runtime that suspends whatever runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Active(NonNull<Link>);
-
-/// Settings for a coroutine.
-#[derive(Debug, Default)]
-pub struct Builder {
-    name: Option<Box<str>>,
-    stack_size: Option<usize>,
-}
-
-impl Builder {
-    /// A name, shown when its stack overflows.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into().into_boxed_str());
-        self
-    }
-
-    /// Stack size in bytes, rounded up to a power of two; 256 KiB unless set.
-    pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.stack_size = Some(bytes);
-        self
-    }
-
-    /// Makes the coroutine; nothing of it runs yet.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a stack size that cannot be, and what the system says when no stack can be
-    /// had.
-    pub fn build<In, Yield, Out, F>(self, body: F) -> io::Result<Coroutine<In, Yield, Out>>
-    where
-        F: FnOnce(&Yielder<In, Yield>, In) -> Out + 'static,
-        In: 'static,
-        Yield: 'static,
-        Out: 'static,
-    {
-        let size = match self.stack_size {
-            None => StackSize::DEFAULT,
-            Some(bytes) => StackSize::new(bytes)?,
-        };
-        stack::ensure_alternate_stack();
-        let coroutine = Coroutine::on_stack(stack::acquire(size)?, body);
-        // SAFETY: the link was just written, and nothing else refers to it yet.
-        let link = unsafe { &mut *coroutine.link.as_ptr() };
-        link.name = self.name;
-        link.stack.set_label(describe, coroutine.link.as_ptr().cast_const().cast());
-        Ok(coroutine)
-    }
-}
-
-/// The label of a coroutine's stack.
-///
-/// # Safety
-/// `subject` is the [`Link`] on the stack that carries the label.
-unsafe fn describe(subject: *const (), out: &mut SignalWriter) {
-    // SAFETY: by the contract above; the name is not changed after the label was set.
-    let name = unsafe { &(*subject.cast::<Link>()).name };
-    match name {
-        Some(name) => {
-            out.str("coroutine '");
-            out.str(name);
-            out.str("'");
-        }
-        None => out.str("a coroutine"),
-    }
-}
-
-impl Coroutine<(), (), ()> {
-    /// Settings first, then [`Builder::build`].
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
 }
 
 impl<In, Yield, Out> Coroutine<In, Yield, Out> {
@@ -381,49 +302,6 @@ fn refuse<In>(error: &ResumeError<In>) -> ! {
     panic!("{error}")
 }
 
-/// How much of the stack to leave unused, see the head of this file.
-fn colour(stack: &Stack) -> usize {
-    // Neighbours differ in the low bits of the slot's number.
-    let slot = stack.limit().addr() / stack.size().bytes();
-    slot % COLOURS * CACHE_LINE
-}
-
-/// The highest place for `size` bytes below `address`.
-fn below(address: *mut u8, size: usize, align: usize) -> *mut u8 {
-    address.map_addr(|a| (a - size) & !(align - 1))
-}
-
-fn link_below(top: *mut u8) -> *mut Link {
-    below(top, size_of::<Link>(), align_of::<Link>()).cast()
-}
-
-const fn is_inline<F>() -> bool {
-    size_of::<F>() <= INLINE_CLOSURE && align_of::<F>() <= 64
-}
-
-/// Where the closure, or the box with it, lies.
-fn closure_below<F>(link: *mut Link) -> *mut u8 {
-    if is_inline::<F>() {
-        below(link.cast(), size_of::<F>(), align_of::<F>())
-    } else {
-        below(link.cast(), size_of::<Box<F>>(), align_of::<Box<F>>())
-    }
-}
-
-/// # Safety
-/// `link` is that of a coroutine with a closure of type `F` that was neither run nor dropped.
-unsafe fn drop_closure<F>(link: NonNull<Link>) {
-    let place = closure_below::<F>(link.as_ptr());
-    // SAFETY: by the contract above; the place is where `on_stack` wrote it.
-    unsafe {
-        if is_inline::<F>() {
-            ptr::drop_in_place(place.cast::<F>());
-        } else {
-            ptr::drop_in_place(place.cast::<Box<F>>());
-        }
-    }
-}
-
 /// The first function on a coroutine's stack.
 ///
 /// # Safety
@@ -504,49 +382,6 @@ impl<In, Yield> Yielder<In, Yield> {
 impl<In, Yield> Yielder<In, Yield> {
     pub(crate) fn as_active(&self) -> Active {
         Active(NonNull::from(&self.link))
-    }
-}
-
-impl Active {
-    /// Suspends the coroutine that the caller runs on.
-    ///
-    /// # Safety
-    /// * The caller runs on this coroutine, or on coroutines resumed from it.
-    /// * Its types are `In` and `Yield`.
-    #[inline(always)]
-    pub(crate) unsafe fn suspend<In, Yield>(self, value: Yield) -> In {
-        // SAFETY: by the contract above.
-        unsafe { suspend(self.0, value) }
-    }
-
-    /// Bytes of its stack below the caller's frame; 0 when the caller runs elsewhere.
-    ///
-    /// # Safety
-    /// The coroutine is alive.
-    pub(crate) unsafe fn remaining_stack(self) -> usize {
-        // SAFETY: by the contract above.
-        let stack = unsafe { &(*self.0.as_ptr()).stack };
-        let here = arch::stack_pointer();
-        if here > stack.top().addr() { 0 } else { here.saturating_sub(stack.limit().addr()) }
-    }
-
-    /// The size of its stack.
-    ///
-    /// # Safety
-    /// The coroutine is alive.
-    pub(crate) unsafe fn stack_size(self) -> StackSize {
-        // SAFETY: by the contract above.
-        unsafe { (*self.0.as_ptr()).stack.size() }
-    }
-
-    /// Says who runs on its stack, for the overflow message.
-    ///
-    /// # Safety
-    /// The coroutine is alive; `subject` is what `describe` wants for as long as the label stands.
-    #[inline]
-    pub(crate) unsafe fn set_label(self, describe: Describe, subject: *const ()) {
-        // SAFETY: by the contract above.
-        unsafe { (*self.0.as_ptr()).stack.set_label(describe, subject) }
     }
 }
 

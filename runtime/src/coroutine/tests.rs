@@ -1,4 +1,5 @@
 use super::*;
+use std::io;
 use std::panic::catch_unwind;
 use std::rc::Rc;
 

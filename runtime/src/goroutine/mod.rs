@@ -22,28 +22,32 @@
 //! [`GoroutineRef::try_acquire`] turns a bare slot address into a reference if there is a live goroutine
 //! in it; the monitor and the shutdown find goroutines that way.
 
+mod extra;
+mod identity;
 mod job;
+mod joiner;
 pub(crate) mod locals;
 pub(crate) mod pool;
+mod reason;
 
+pub(crate) use extra::{Extra, Observer};
+pub use identity::GoroutineId;
 pub(crate) use job::{needed_stack, new};
+pub(crate) use joiner::Completion;
 pub(crate) use pool::SLOT;
+pub(crate) use reason::WaitReason;
 
 use crate::arch;
 use crate::coroutine::Coroutine;
 use crate::primitive::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::stack::{SignalWriter, StackSize};
 use crate::ticket::{Parker, Runnable, Ticket};
-use locals::Locals;
 use std::any::Any;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 
 /// The payload of a goroutine that was cancelled: what unwinds it, and what a join gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,29 +67,6 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-/// Identifies a goroutine in this process; never reused.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GoroutineId(NonZeroU64);
-
-impl GoroutineId {
-    /// The number that messages show.
-    pub fn as_u64(self) -> u64 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for GoroutineId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for GoroutineId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GoroutineId({})", self.0)
-    }
-}
-
 /// Where a started goroutine may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -94,40 +75,6 @@ pub(crate) enum Affinity {
     Worker,
     /// Anywhere: the unsafe opt-in.
     Any,
-}
-
-/// Why a goroutine is parked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum WaitReason {
-    /// It is not.
-    None,
-    Park,
-    Sleep,
-    Join,
-    Scope,
-    Blocking,
-}
-
-impl WaitReason {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            WaitReason::None => "running",
-            WaitReason::Park => "park",
-            WaitReason::Sleep => "sleep",
-            WaitReason::Join => "join",
-            WaitReason::Scope => "scope",
-            WaitReason::Blocking => "blocking call",
-        }
-    }
-
-    fn of(value: u8) -> WaitReason {
-        use WaitReason::{Blocking, Join, None, Park, Scope, Sleep};
-        [None, Park, Sleep, Join, Scope, Blocking]
-            .into_iter()
-            .find(|reason| *reason as u8 == value)
-            .unwrap_or(None)
-    }
 }
 
 /// The coroutine that runs one goroutine after another on its stack (`sched/runner.rs`).
@@ -143,24 +90,6 @@ pub(crate) enum Suspend {
     /// Done; the runner is free for the next goroutine. The header may be gone already, so what the
     /// worker needs of it comes along.
     Finished(Affinity),
-}
-
-/// Who wants to know of a goroutine's end, beside its joiner: the scope that it borrows from.
-pub(crate) trait Observer: Send + Sync {
-    /// It has ended: nothing of it runs or will be dropped on its worker any more.
-    fn ended(&self);
-    /// It panicked, and nobody has joined it.
-    fn panicked(&self);
-}
-
-/// What only some goroutines have.
-#[derive(Default)]
-pub(crate) struct Extra {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) stack_size: Option<StackSize>,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
-    /// Touched by the goroutine itself only.
-    pub(crate) locals: Locals,
 }
 
 /// What the closure and the result are, with their types forgotten.
@@ -206,18 +135,6 @@ const FRESH: u8 = 0;
 const STARTED: u8 = 1;
 const FINISHED: u8 = 2;
 
-/// The values of `Header::join` that are not a waiting parker.
-mod joiner {
-    use super::{Parker, ptr};
-
-    /// Nobody waits yet; there is a handle.
-    pub(super) const NOBODY: *mut Parker = ptr::null_mut();
-    /// There is no handle any more.
-    pub(super) const DETACHED: *mut Parker = ptr::without_provenance_mut(1);
-    /// The result is there.
-    pub(super) const DONE: *mut Parker = ptr::without_provenance_mut(2);
-}
-
 /// A goroutine, by address. Copyable: whoever uses it knows by the table above that the goroutine is
 /// alive; [`acquire`](Self::acquire) and [`release`](Self::release) count.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -236,17 +153,6 @@ pub(crate) enum Rest {
     Result,
 }
 
-/// Whether a detached or joined goroutine must be cleaned up by its finisher.
-#[must_use]
-pub(crate) enum Completion {
-    /// Somebody holds the handle, and nobody waits.
-    Kept,
-    /// Nobody will look at the result.
-    Detached,
-    /// This park waits for it.
-    Joined(Ticket),
-}
-
 impl GoroutineRef {
     fn header(&self) -> &Header {
         // SAFETY: slots are never unmapped and always hold an initialised header.
@@ -259,6 +165,14 @@ impl GoroutineRef {
     /// Its kind is `Goroutine`.
     pub(crate) unsafe fn of_runnable(runnable: Runnable) -> GoroutineRef {
         GoroutineRef(runnable.parker().cast())
+    }
+
+    /// The goroutine that waits with this ticket, if it is one.
+    pub(crate) fn of_ticket(ticket: Ticket) -> Option<GoroutineRef> {
+        let parker = ticket.parker();
+        // SAFETY: parkers are never freed.
+        let is_goroutine = unsafe { parker.as_ref() }.is_goroutine();
+        is_goroutine.then_some(GoroutineRef(parker.cast()))
     }
 
     /// For a place that needs a bare pointer.
@@ -338,50 +252,6 @@ impl GoroutineRef {
 
     pub(crate) fn parker(&self) -> &Parker {
         &self.header().parker
-    }
-
-    pub(crate) fn id(self) -> GoroutineId {
-        let Some(id) = NonZeroU64::new(self.header().id.get()) else {
-            unreachable!("ids start at 1")
-        };
-        GoroutineId(id)
-    }
-
-    /// The name; the reference must be kept for as long as it is used.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.extra()?.name.as_deref()
-    }
-
-    pub(crate) fn stack_size(self) -> Option<StackSize> {
-        self.extra()?.stack_size
-    }
-
-    /// Who wants to know of its end; kept as [`name`](Self::name).
-    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
-        self.extra()?.observer.as_ref()
-    }
-
-    fn extra(&self) -> Option<&Extra> {
-        // SAFETY: null, or from a box that is freed with the last reference; the caller holds one.
-        unsafe { self.header().extra.load(Ordering::Acquire).as_ref() }
-    }
-
-    /// Its goroutine-local values. Running goroutine only.
-    pub(crate) fn locals(&self) -> Option<&Locals> {
-        Some(&self.extra()?.locals)
-    }
-
-    /// The same, made when there are none.
-    pub(crate) fn locals_or_new(&self) -> &Locals {
-        if self.extra().is_none() {
-            // Only the running goroutine installs it; Release: a handle may ask for the name meanwhile.
-            let extra = Box::into_raw(Box::default());
-            self.header().extra.store(extra, Ordering::Release);
-        }
-        match self.locals() {
-            Some(locals) => locals,
-            None => unreachable!("just installed"),
-        }
     }
 
     pub(crate) fn site(self) -> &'static Location<'static> {
@@ -491,106 +361,6 @@ impl GoroutineRef {
             (self.vtable().take_result)(self.0, result.as_mut_ptr().cast());
             result.assume_init()
         }
-    }
-
-    /// The result is in place: tells whoever waits.
-    pub(crate) fn complete(self) -> Completion {
-        let header = self.header();
-        header.stage.store(FINISHED, Ordering::Relaxed);
-        // AcqRel: publishes the result; acquires the joiner's generation.
-        let before = header.join.swap(joiner::DONE, Ordering::AcqRel);
-        if before == joiner::NOBODY {
-            Completion::Kept
-        } else if before == joiner::DETACHED {
-            Completion::Detached
-        } else {
-            let generation = header.join_generation.load(Ordering::Relaxed);
-            // SAFETY: not one of the marks, so it is a parker.
-            let parker = unsafe { NonNull::new_unchecked(before) };
-            Completion::Joined(Ticket::from_parts(parker, generation))
-        }
-    }
-
-    /// Whether the result is there; acquires it.
-    pub(crate) fn is_done(self) -> bool {
-        self.header().join.load(Ordering::Acquire) == joiner::DONE
-    }
-
-    /// Registers the one who joins; false when the result is there already.
-    pub(crate) fn join_with(self, ticket: Ticket) -> bool {
-        let header = self.header();
-        header.join_generation.store(ticket.generation(), Ordering::Relaxed);
-        header
-            .join
-            .compare_exchange(
-                joiner::NOBODY,
-                ticket.parker().as_ptr(),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
-            .is_ok()
-    }
-
-    /// Takes the joiner back after a timeout; false when the result came meanwhile.
-    pub(crate) fn unjoin(self) -> bool {
-        let header = self.header();
-        let now = header.join.load(Ordering::Acquire);
-        now != joiner::DONE
-            && header
-                .join
-                .compare_exchange(now, joiner::NOBODY, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-    }
-
-    /// Whether nobody holds the handle.
-    pub(crate) fn is_detached(self) -> bool {
-        self.header().join.load(Ordering::Acquire) == joiner::DETACHED
-    }
-
-    /// The handle goes, and leaves its reference to whoever finishes the goroutine. False when the result
-    /// is there already: then the caller drops it, and gives the reference back.
-    pub(crate) fn detach(self) -> bool {
-        self.header()
-            .join
-            .compare_exchange(joiner::NOBODY, joiner::DETACHED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-
-    /// The label of the stack it runs on.
-    ///
-    /// # Safety
-    /// `subject` is the header of a goroutine that is running.
-    pub(crate) unsafe fn describe(subject: *const (), out: &mut SignalWriter) {
-        let Some(goroutine) = GoroutineRef::from_ptr(subject.cast_mut().cast()) else {
-            out.str("a goroutine's stack");
-            return;
-        };
-        out.str("goroutine ");
-        out.number(goroutine.header().id.get());
-        if let Some(name) = goroutine.name() {
-            out.str(" '");
-            out.str(name);
-            out.str("'");
-        }
-        let site = goroutine.site();
-        out.str(" (spawned at ");
-        out.str(site.file());
-        out.str(":");
-        out.number(u64::from(site.line()));
-        out.str(":");
-        out.number(u64::from(site.column()));
-        out.str(")");
-    }
-}
-
-/// `goroutine 42 'parser' (spawned at src/x.rs:10:5)`
-impl fmt::Display for GoroutineRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "goroutine {}", self.id())?;
-        if let Some(name) = self.name() {
-            write!(f, " '{name}'")?;
-        }
-        write!(f, " (spawned at {})", self.site())
     }
 }
 

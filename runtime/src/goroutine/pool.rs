@@ -58,20 +58,36 @@ impl Chain {
         Some(FreeSlot(slot))
     }
 
-    /// Everything, in another chain.
-    fn take(&self) -> Chain {
-        Chain { head: Cell::new(self.head.take()), length: Cell::new(self.length.take()) }
+    /// Everything.
+    fn take(&self) -> Option<NonEmpty> {
+        let first = self.pop()?;
+        let rest = Chain::new();
+        rest.fill_from(self);
+        Some(NonEmpty { first, rest })
     }
 
     /// Everything from `other`; this one is empty.
-    fn fill_from(&self, other: Chain) {
+    fn fill_from(&self, other: &Chain) {
         self.head.set(other.head.take());
         self.length.set(other.length.take());
     }
+
+    /// Everything from `other`, one by one.
+    fn append(&self, other: &Chain) {
+        while let Some(slot) = other.pop() {
+            self.push(slot);
+        }
+    }
+}
+
+/// A chain with at least one slot: what changes hands.
+struct NonEmpty {
+    first: FreeSlot,
+    rest: Chain,
 }
 
 struct Shared {
-    full: Vec<Chain>,
+    full: Vec<NonEmpty>,
     /// What threads without a cache gave back.
     loose: Chain,
     slabs: Vec<Slab>,
@@ -98,41 +114,35 @@ fn shared() -> MutexGuard<'static, Shared> {
 }
 
 impl Shared {
-    fn take_chain(&mut self) -> io::Result<Chain> {
-        if let Some(chain) = self.full.pop() {
-            return Ok(chain);
+    fn take_chain(&mut self) -> io::Result<NonEmpty> {
+        match self.full.pop().or_else(|| self.loose.take()) {
+            Some(chain) => Ok(chain),
+            None => self.carve(),
         }
-        if self.loose.length() > 0 {
-            return Ok(self.loose.take());
-        }
-        self.carve(BATCH)
     }
 
     fn take_one(&mut self) -> io::Result<FreeSlot> {
         if let Some(slot) = self.loose.pop() {
             return Ok(slot);
         }
-        let chain = self.take_chain()?;
-        self.loose.fill_from(chain);
-        match self.loose.pop() {
-            Some(slot) => Ok(slot),
-            None => unreachable!("a chain has at least one slot"),
-        }
+        let NonEmpty { first, rest } = self.take_chain()?;
+        self.loose = rest;
+        Ok(first)
     }
 
-    fn carve(&mut self, count: usize) -> io::Result<Chain> {
-        if self.slabs.last().is_none_or(|slab| slab.carved == slab.slots) {
-            let huge = !self.slabs.is_empty();
-            self.slabs.push(Slab::map(huge)?);
+    /// Slots that nobody had before: [`BATCH`], or what is left of a slab.
+    fn carve(&mut self) -> io::Result<NonEmpty> {
+        let huge = !self.slabs.is_empty();
+        let slab = match self.slabs.last_mut() {
+            Some(slab) if slab.carved < slab.slots => slab,
+            _ => self.slabs.push_mut(Slab::map(huge)?),
+        };
+        let first = slab.carve();
+        let rest = Chain::new();
+        for _ in 0..(BATCH - 1).min(slab.slots - slab.carved) {
+            rest.push(slab.carve());
         }
-        let chain = Chain::new();
-        if let Some(slab) = self.slabs.last_mut() {
-            for _ in 0..count.min(slab.slots - slab.carved) {
-                // Downwards, so that the chain goes upwards.
-                chain.push(slab.carve());
-            }
-        }
-        Ok(chain)
+        Ok(NonEmpty { first, rest })
     }
 }
 
@@ -195,7 +205,7 @@ impl Slab {
 pub(crate) struct Cache {
     chain: Chain,
     /// A second chain, so that a worker at the edge does not go to the lock every time.
-    spare: Cell<Option<Chain>>,
+    spare: Cell<Option<NonEmpty>>,
 }
 
 impl Cache {
@@ -213,14 +223,12 @@ impl Cache {
 
     #[cold]
     fn refill(&self) -> io::Result<FreeSlot> {
-        self.chain.fill_from(match self.spare.take() {
+        let NonEmpty { first, rest } = match self.spare.take() {
             Some(chain) => chain,
             None => shared().take_chain()?,
-        });
-        match self.chain.pop() {
-            Some(slot) => Ok(slot),
-            None => unreachable!("a chain has at least one slot"),
-        }
+        };
+        self.chain.fill_from(&rest);
+        Ok(first)
     }
 
     #[inline]
@@ -233,7 +241,7 @@ impl Cache {
 
     #[cold]
     fn overflow(&self) {
-        if let Some(spare) = self.spare.replace(Some(self.chain.take())) {
+        if let Some(spare) = self.spare.replace(self.chain.take()) {
             shared().full.push(spare);
         }
     }
@@ -242,10 +250,10 @@ impl Cache {
 impl Drop for Cache {
     fn drop(&mut self) {
         let shared = shared();
-        for chain in [Some(self.chain.take()), self.spare.take()].into_iter().flatten() {
-            while let Some(slot) = chain.pop() {
-                shared.loose.push(slot);
-            }
+        shared.loose.append(&self.chain);
+        if let Some(NonEmpty { first, rest }) = self.spare.take() {
+            shared.loose.push(first);
+            shared.loose.append(&rest);
         }
     }
 }
@@ -257,18 +265,16 @@ pub(crate) fn take() -> io::Result<FreeSlot> {
 
 /// Gives back a slot on a thread that is no worker.
 pub(crate) fn give(slot: FreeSlot) {
-    let mut shared = shared();
+    let shared = &mut *shared();
     shared.loose.push(slot);
     if shared.loose.length() >= BATCH {
-        let full = shared.loose.take();
-        shared.full.push(full);
+        shared.full.extend(shared.loose.take());
     }
 }
 
-/// Calls `visit` with a reference to every live goroutine of the process; `visit` gives it back.
-///
-/// Goroutines that are spawned meanwhile may be missed.
-pub(crate) fn for_each_live(mut visit: impl FnMut(GoroutineRef)) {
+/// Calls `visit` with every slot of the process that was ever handed out. What lives there, if anything,
+/// [`GoroutineRef::try_acquire`] tells. Slots that are handed out meanwhile may be missed.
+pub(crate) fn for_each_slot(mut visit: impl FnMut(GoroutineRef)) {
     let mut index = 0;
     loop {
         // The lock is not held while `visit` runs.
@@ -279,11 +285,7 @@ pub(crate) fn for_each_live(mut visit: impl FnMut(GoroutineRef)) {
             };
             Slab { base: slab.base, carved: slab.carved, slots: slab.slots }
         };
-        for slot in 0..slab.carved {
-            if let Some(goroutine) = slab.slot(slot).try_acquire() {
-                visit(goroutine);
-            }
-        }
+        (0..slab.carved).map(|slot| slab.slot(slot)).for_each(&mut visit);
         index += 1;
     }
 }

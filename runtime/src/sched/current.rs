@@ -8,20 +8,31 @@
 use super::worker::Worker;
 use crate::goroutine::GoroutineRef;
 use crate::goroutine::locals::Locals;
+use crate::primitive::{MODELLED, Random, thread_local};
 use crate::ticket::thread::ThreadParker;
 use std::cell::Cell;
 use std::ptr;
 use std::rc::Rc;
 
-thread_local! {
+std::thread_local! {
     static WORKER: Cell<*const Worker> = const { Cell::new(ptr::null()) };
-    static THREAD: Thread = Thread { parker: ThreadParker::lease(), locals: Rc::default() };
+}
+
+thread_local! {
+    static THREAD: Thread = Thread::new();
 }
 
 /// What a plain thread needs once it blocks or uses goroutine-local values.
 struct Thread {
     parker: &'static ThreadParker,
     locals: Rc<Locals>,
+    random: Random,
+}
+
+impl Thread {
+    fn new() -> Thread {
+        Thread { parker: ThreadParker::lease(), locals: Rc::default(), random: Random::new() }
+    }
 }
 
 impl Drop for Thread {
@@ -60,6 +71,22 @@ pub(super) fn leave() {
 #[inline(never)]
 pub(crate) fn thread_parker() -> &'static ThreadParker {
     THREAD.try_with(|thread| thread.parker).unwrap_or_else(|_| ThreadParker::lease())
+}
+
+/// A random number: not a secret, and under loom always the same.
+pub(crate) fn random() -> u64 {
+    if MODELLED {
+        return 0;
+    }
+    match worker() {
+        Some(worker) => worker.next_random(),
+        None => thread_random(),
+    }
+}
+
+#[inline(never)]
+fn thread_random() -> u64 {
+    THREAD.try_with(|thread| thread.random.next()).unwrap_or_default()
 }
 
 /// The calling thread's values of goroutine-local statics; `None` once its thread-locals are gone.

@@ -1,12 +1,15 @@
 //! The runtime of `go!` outside any runtime: started when first needed, never stopped.
 
-use super::{Config, Shared};
+use super::{Config, Shared, Station};
 use crate::goroutine::Affinity;
 use crate::stack::{self, StackSize};
+use crate::ticket::Ticket;
+use crate::timer::Key;
 use std::env;
 use std::ffi::OsStr;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 /// Spare workers of a runtime that does not say otherwise.
 pub(crate) const SPARES: usize = 64;
@@ -75,6 +78,35 @@ pub(crate) fn runtime_with(
 /// The default runtime.
 pub(crate) fn runtime() -> io::Result<&'static Arc<Shared>> {
     runtime_with(Config::from_environment)
+}
+
+/// A deadline for the park of an async task, which has no worker of its own: one of the default runtime
+/// keeps it. Dropped, it takes the deadline back.
+pub(crate) struct TaskDeadline {
+    station: &'static Station,
+    key: Key,
+}
+
+impl TaskDeadline {
+    /// # Panics
+    /// The default runtime cannot be started.
+    pub(crate) fn set(deadline: Instant, ticket: Ticket) -> TaskDeadline {
+        let shared = match runtime() {
+            Ok(shared) => shared,
+            Err(error) => panic!("cannot start the default runtime: {error}"),
+        };
+        let station = &shared.stations[0];
+        let key = station.insert_timer(deadline, ticket);
+        // It may sleep towards a later one.
+        station.event.wake();
+        TaskDeadline { station, key }
+    }
+}
+
+impl Drop for TaskDeadline {
+    fn drop(&mut self) {
+        self.station.cancel_timer(self.key);
+    }
 }
 
 #[cfg(all(test, not(loom)))]

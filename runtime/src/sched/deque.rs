@@ -14,8 +14,7 @@
 //!
 //! # The lock
 //!
-//! The owner spins for it, and soon lets other threads run: a thief that was preempted with the lock
-//! held is the only reason to wait long. Thieves do not wait: they try the next queue.
+//! The owner waits for it; thieves do not, they try the next queue.
 //!
 //! # Order
 //!
@@ -24,88 +23,43 @@
 //! idle protocol (`idle.rs`) relies on that.
 
 use super::list::Node;
-use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::primitive::{MODELLED, yield_now};
-use std::cell::UnsafeCell;
+use crate::primitive::atomic::{AtomicUsize, Ordering};
+use crate::primitive::{Locked, MODELLED, lock};
 use std::collections::VecDeque;
 use std::fmt;
-use std::hint;
 
 /// The most that a thief takes at once.
 pub(super) const BATCH: usize = if MODELLED { 2 } else { 64 };
 /// Room for so many is kept when the queue runs empty.
 const KEEP: usize = 1 << 14;
-/// How often the owner tries before it lets other threads run.
-const SPINS: usize = 100;
 
 pub(super) struct Deque<N: Node> {
-    locked: AtomicBool,
+    /// Oldest first.
+    nodes: Locked<VecDeque<N>>,
     /// Written under the lock.
     length: AtomicUsize,
-    /// Oldest first. Touched under the lock.
-    nodes: UnsafeCell<VecDeque<N>>,
 }
 
-// SAFETY: the nodes are only reached with the lock held, and a node may be handed to another thread.
-unsafe impl<N: Node + Send> Sync for Deque<N> {}
-
-/// The lock, held.
-struct Guard<'a, N: Node>(&'a Deque<N>);
+/// The nodes, with the lock held.
+struct Guard<'a, N: Node> {
+    nodes: lock::Guard<'a, VecDeque<N>>,
+    length: &'a AtomicUsize,
+}
 
 impl<N: Node> Drop for Guard<'_, N> {
     fn drop(&mut self) {
-        self.0.length.store(self.nodes().len(), Ordering::Relaxed);
-        if MODELLED {
-            // loom lets a swap that was earlier follow a plain store, see `store` in `ticket`.
-            self.0.locked.swap(false, Ordering::Release);
-        } else {
-            self.0.locked.store(false, Ordering::Release);
-        }
-    }
-}
-
-impl<N: Node> Guard<'_, N> {
-    #[allow(clippy::mut_from_ref)] // One guard, and no reference outlives the statement it is made in.
-    fn nodes(&self) -> &mut VecDeque<N> {
-        // SAFETY: the lock is held, and the guard is used by one thread, one statement at a time.
-        unsafe { &mut *self.0.nodes.get() }
+        self.length.store(self.nodes.len(), Ordering::Relaxed);
     }
 }
 
 impl<N: Node> Deque<N> {
     pub(super) fn new() -> Deque<N> {
-        Deque {
-            locked: AtomicBool::new(false),
-            length: AtomicUsize::new(0),
-            nodes: UnsafeCell::new(VecDeque::new()),
-        }
-    }
-
-    #[inline]
-    fn try_lock(&self) -> Option<Guard<'_, N>> {
-        if self.locked.swap(true, Ordering::Acquire) { None } else { Some(Guard(self)) }
+        Deque { nodes: Locked::new(VecDeque::new()), length: AtomicUsize::new(0) }
     }
 
     #[inline]
     fn lock(&self) -> Guard<'_, N> {
-        self.try_lock().unwrap_or_else(|| self.lock_slow())
-    }
-
-    #[cold]
-    fn lock_slow(&self) -> Guard<'_, N> {
-        for tries in 1.. {
-            // Under loom a plain load may be outdated for ever, so there only the swap tells.
-            let seen_locked = !MODELLED && self.locked.load(Ordering::Relaxed);
-            if !seen_locked && let Some(guard) = self.try_lock() {
-                return guard;
-            }
-            if MODELLED || tries % SPINS == 0 {
-                yield_now();
-            } else {
-                hint::spin_loop();
-            }
-        }
-        unreachable!("the loop has no end")
+        Guard { nodes: self.nodes.lock(), length: &self.length }
     }
 
     /// Whether there is nothing, as far as the caller can see.
@@ -121,18 +75,18 @@ impl<N: Node> Deque<N> {
 
     /// Whether there is nothing; see "Order" at the head of this file.
     pub(super) fn is_surely_empty(&self) -> bool {
-        self.lock().nodes().is_empty()
+        self.lock().nodes.is_empty()
     }
 
     /// The owner pushes what it spawns; others what they place here.
     #[inline]
     pub(super) fn push(&self, node: N) {
-        self.lock().nodes().push_back(node);
+        self.lock().nodes.push_back(node);
     }
 
     /// Owner only. The last one is the newest.
     pub(super) fn push_all(&self, nodes: impl IntoIterator<Item = N>) {
-        self.lock().nodes().extend(nodes);
+        self.lock().nodes.extend(nodes);
     }
 
     /// Takes the newest. Owner only.
@@ -141,11 +95,11 @@ impl<N: Node> Deque<N> {
         if self.is_empty() {
             return None;
         }
-        let guard = self.lock();
-        let node = guard.nodes().pop_back();
-        match guard.nodes().back() {
+        let mut guard = self.lock();
+        let node = guard.nodes.pop_back();
+        match guard.nodes.back() {
             Some(next) => next.prefetch(),
-            None => shrink(guard.nodes()),
+            None => shrink(&mut guard.nodes),
         }
         node
     }
@@ -159,10 +113,10 @@ impl<N: Node> Deque<N> {
         if self.is_empty() {
             return false;
         }
-        let guard = self.lock();
-        let found = guard.nodes().back() == Some(&node);
+        let mut guard = self.lock();
+        let found = guard.nodes.back() == Some(&node);
         if found {
-            guard.nodes().pop_back();
+            guard.nodes.pop_back();
         }
         found
     }
@@ -172,7 +126,7 @@ impl<N: Node> Deque<N> {
         if self.is_empty() {
             return None;
         }
-        self.lock().nodes().pop_front()
+        self.lock().nodes.pop_front()
     }
 
     /// Takes up to half of the nodes, oldest first; nothing if somebody else has the lock.
@@ -181,9 +135,10 @@ impl<N: Node> Deque<N> {
         if self.is_empty() {
             return batch;
         }
-        if let Some(guard) = self.try_lock() {
-            let half = guard.nodes().len().div_ceil(2).min(BATCH);
-            for node in guard.nodes().drain(..half) {
+        if let Some(nodes) = self.nodes.try_lock() {
+            let mut guard = Guard { nodes, length: &self.length };
+            let half = guard.nodes.len().div_ceil(2).min(BATCH);
+            for node in guard.nodes.drain(..half) {
                 batch.push(node);
             }
         }

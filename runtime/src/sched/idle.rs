@@ -18,7 +18,7 @@
 //!   finds the goroutine. If it is the worker, its change of the counts happened before the pusher reads
 //!   them: the pusher sees it as a sleeper and no longer as a searcher.
 //! * *Seen a searcher*: then that worker has not entered yet, its look comes after the push, and it finds
-//!   the goroutine, or another one. In that case it searches on (`worker/rest.rs`). A searcher that finds
+//!   the goroutine, or another one. In that case it searches on ([`Idle::sleep`]). A searcher that finds
 //!   something stops searching, and if it was the last one and there is more, it notifies in its turn.
 //! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
@@ -26,12 +26,58 @@
 //!
 //! A sleeper's inbox is not covered by this: whoever pushes there wakes that very worker through its
 //! event.
+//!
+//! The steps of a worker stand here once, for all that is a [`Searcher`]: the runtime's workers
+//! (`worker/rest.rs`), and those of the loom models, which have queues that only count.
 
-use crate::primitive::Mutex;
+use super::event::Event;
 use crate::primitive::atomic::{AtomicU32, Ordering};
+use crate::primitive::{MODELLED, Mutex};
+use std::hint;
+use std::time::Instant;
 
 const SEARCHING: u32 = 1 << 16;
 const SLEEPING: u32 = 1;
+
+/// How often a searching worker looks into all queues before it sleeps, and how long it waits between
+/// two looks: 20 to 50 µs in all, about what a sleep and a wake-up cost.
+const SEARCH_ROUNDS: usize = if MODELLED { 1 } else { 100 };
+const SEARCH_PAUSE: usize = 16;
+
+/// What a worker without work can look at.
+pub(super) trait Searcher {
+    type Goroutine;
+
+    /// Its place in the list of sleepers; no other worker has it.
+    fn id(&self) -> usize;
+    /// What it sleeps on.
+    fn event(&self) -> &Event;
+    /// Nobody else has a queue.
+    fn is_alone(&self) -> bool;
+    /// It leaves to others what they can run.
+    fn is_surplus(&self) -> bool;
+    /// There is something that it must do itself, or that was left to it.
+    fn has_own_work(&self) -> bool;
+    /// Takes something that others could run, too. If it is `patient`, it leaves what had better run
+    /// elsewhere.
+    fn steal(&self, patient: bool) -> Option<Self::Goroutine>;
+    /// Whether there is something that any worker could run. Looks under the locks of all queues.
+    fn sees_spare_work(&self) -> bool;
+    /// When it must wake up for a timer.
+    fn next_deadline(&self) -> Option<Instant>;
+    /// It has slept, or nearly.
+    fn woken(&self);
+    /// Wakes a sleeper, if one is needed.
+    fn notify(&self);
+}
+
+/// What a search came to.
+enum Search<G> {
+    Stolen(G),
+    /// There is something that only this worker can do.
+    Own,
+    Nothing,
+}
 
 #[derive(Debug)]
 pub(crate) struct Idle {
@@ -67,21 +113,88 @@ impl Idle {
         self.counts.fetch_sub(SEARCHING, Ordering::SeqCst);
     }
 
+    /// Looks everywhere, then sleeps until something happens. May come back with nothing.
+    pub(super) fn search_or_sleep<S: Searcher>(
+        &self,
+        worker: &S,
+        searching: Option<Searching>,
+    ) -> Option<S::Goroutine> {
+        let surplus = worker.is_surplus();
+        let mut searching = searching;
+        if surplus && let Some(token) = searching.take() {
+            self.stop_searching(worker, token);
+        }
+        if searching.is_none() && !surplus {
+            searching = self.try_search();
+        }
+        loop {
+            if let Some(token) = searching {
+                match search(worker) {
+                    Search::Stolen(goroutine) => {
+                        self.stop_searching(worker, token);
+                        return Some(goroutine);
+                    }
+                    Search::Own => {
+                        self.stop_searching(worker, token);
+                        return None;
+                    }
+                    Search::Nothing => searching = Some(token),
+                }
+            }
+            // A worker that was picked wakes as a searcher, and must not sleep before it has searched.
+            match self.sleep(worker, searching.take(), surplus) {
+                Some(token) => searching = Some(token),
+                None => return None,
+            }
+        }
+    }
+
+    /// The search has found something. Whoever was the last to search notifies for what else there may be.
+    fn stop_searching(&self, worker: &impl Searcher, searching: Searching) {
+        let Searching(()) = searching;
+        let last = self.counts.fetch_sub(SEARCHING, Ordering::SeqCst) / SEARCHING == 1;
+        if last && self.has_sleepers() && worker.sees_spare_work() {
+            worker.notify();
+        }
+    }
+
+    fn sleep(
+        &self,
+        worker: &impl Searcher,
+        searching: Option<Searching>,
+        surplus: bool,
+    ) -> Option<Searching> {
+        let event = worker.event();
+        event.prepare();
+        if !surplus {
+            self.enter(worker.id(), searching);
+        }
+        // The last look before it sleeps.
+        let work = worker.has_own_work() || (!surplus && worker.sees_spare_work());
+        // A surplus worker that was made a regular one again is woken for that; so is the reverse.
+        if work || worker.is_surplus() != surplus {
+            event.finish();
+        } else {
+            event.wait(worker.next_deadline());
+        }
+        worker.woken();
+        if surplus {
+            return None;
+        }
+        let picked = self.leave(worker.id());
+        // A pusher may have relied on this worker while it searched. Its look has found something, maybe
+        // not that, so it goes on as a searcher: when it stops, it notifies for what is left.
+        if work { picked.or_else(|| self.try_search()) } else { picked }
+    }
+
     /// Permission to search, unless enough others do.
-    pub(crate) fn try_search(&self) -> Option<Searching> {
+    fn try_search(&self) -> Option<Searching> {
         if self.counts.load(Ordering::Relaxed) / SEARCHING >= self.most_searching {
             return None;
         }
         // A few too many do no harm.
         self.counts.fetch_add(SEARCHING, Ordering::SeqCst);
         Some(Searching(()))
-    }
-
-    /// The search has found something. True: it was the last, and the caller must
-    /// [`notify`](Self::notify) for what else there may be.
-    pub(crate) fn stop_searching(&self, searching: Searching) -> bool {
-        let Searching(()) = searching;
-        self.counts.fetch_sub(SEARCHING, Ordering::SeqCst) / SEARCHING == 1
     }
 
     /// Something was pushed. The sleeper that is returned must be woken.
@@ -116,7 +229,7 @@ impl Idle {
     }
 
     /// Registers as a sleeper. The caller then looks into all queues once more.
-    pub(crate) fn enter(&self, id: usize, searching: Option<Searching>) {
+    fn enter(&self, id: usize, searching: Option<Searching>) {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(id as u16);
         match searching {
@@ -126,7 +239,7 @@ impl Idle {
     }
 
     /// Is awake again. Somebody who picked it left it counted as searching.
-    pub(crate) fn leave(&self, id: usize) -> Option<Searching> {
+    fn leave(&self, id: usize) -> Option<Searching> {
         let mut sleepers = self.sleepers.lock();
         match sleepers.iter().position(|&sleeper| usize::from(sleeper) == id) {
             Some(position) => {
@@ -137,6 +250,21 @@ impl Idle {
             None => Some(Searching(())),
         }
     }
+}
+
+fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
+    for round in 0..if worker.is_alone() { 1 } else { SEARCH_ROUNDS } {
+        if worker.has_own_work() {
+            return Search::Own;
+        }
+        if let Some(goroutine) = worker.steal(round < SEARCH_ROUNDS / 2) {
+            return Search::Stolen(goroutine);
+        }
+        for _ in 0..SEARCH_PAUSE {
+            hint::spin_loop();
+        }
+    }
+    Search::Nothing
 }
 
 #[cfg(loom)]

@@ -28,7 +28,7 @@ mod spawn;
 mod station;
 mod worker;
 
-pub(crate) use default::MOST_WORKERS;
+pub(crate) use default::{MOST_WORKERS, TaskDeadline};
 pub(crate) use reference::Reference;
 pub(crate) use runner::unjoined;
 pub(crate) use spawn::{Settings, spawn};
@@ -39,8 +39,8 @@ use crate::goroutine::{Affinity, GoroutineRef, WaitReason};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::primitive::{Condvar, Mutex};
 use crate::stack::StackSize;
-use crate::ticket::thread;
-use crate::ticket::{Claim, Kind, Runnable};
+use crate::ticket::{Claim, Kind, Runnable, Ticket};
+use crate::ticket::{task, thread};
 use census::{Census, Gate};
 use crossbeam_utils::CachePadded;
 use idle::Idle;
@@ -50,6 +50,7 @@ use monitor::Monitor;
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -336,8 +337,17 @@ impl Shared {
 
     /// Whether the home of `goroutine` is a worker of this runtime.
     pub(crate) fn is_home_of(&self, goroutine: GoroutineRef) -> bool {
-        let home = goroutine.home().cast_const().cast::<CachePadded<Station>>();
-        self.stations.as_ptr_range().contains(&home)
+        self.index_of(goroutine.home()).is_some()
+    }
+
+    /// Which of this runtime's stations a goroutine has as its home.
+    fn index_of(&self, home: *mut ()) -> Option<usize> {
+        let home = home.cast_const().cast::<CachePadded<Station>>();
+        let stations = self.stations.as_ptr_range();
+        // The home is a station, so it lies in this array as a whole or not at all.
+        stations.contains(&home).then(|| {
+            (home.addr() - stations.start.addr()) / std::mem::size_of::<CachePadded<Station>>()
+        })
     }
 }
 
@@ -346,12 +356,15 @@ fn report(message: fmt::Arguments<'_>) {
     let _nobody = writeln!(io::stderr(), "fibra: {message}");
 }
 
-/// Makes a goroutine or thread go on whose park has ended.
+/// Makes a goroutine, thread or task go on whose park has ended. Never switches, never panics.
+///
+/// To be called without a lock of the runtime: behind the runnable may be a task, whose waker is user code.
 pub(crate) fn ready(runnable: Runnable) {
-    if runnable.kind() == Kind::Thread {
+    match runnable.kind() {
+        Kind::Goroutine => {}
         // SAFETY: just checked.
-        unsafe { thread::wake(runnable) };
-        return;
+        Kind::Thread => return unsafe { thread::wake(runnable) },
+        Kind::Task => return wake_task(&runnable),
     }
     // SAFETY: the other kind.
     let goroutine = unsafe { GoroutineRef::of_runnable(runnable) };
@@ -364,6 +377,47 @@ pub(crate) fn ready(runnable: Runnable) {
         Some(worker) if home.belongs_to(worker.shared()) => worker.ready(home, goroutine),
         _ => home.ready_from_outside(goroutine),
     }
+}
+
+/// Wakes a task, which runs user code of somebody who has nothing to do with the caller.
+///
+/// The caller has done what it wanted to do: a goroutine has ended, a value was sent, a timer is due. It
+/// must neither be torn by a panic of that code nor be suspended in the middle. So a panic ends here, after
+/// the panic hook has reported it, and meanwhile the thread counts as a plain one, which blocks where a
+/// goroutine would park. A goroutine-local value or a spawn in there is that of a plain thread, too: it
+/// must not be taken for the caller's, which may have ended.
+#[cold]
+fn wake_task(runnable: &Runnable) {
+    // SAFETY: the caller has checked the kind.
+    let Some(waker) = (unsafe { task::take_waker(runnable) }) else {
+        return;
+    };
+    let worker = current::worker();
+    current::leave();
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        runner::forget_payload(payload);
+    }
+    if let Some(worker) = worker {
+        current::enter(worker);
+    }
+}
+
+/// Whether a worker of the caller's runtime has nothing to do; may be outdated. A plain thread belongs to
+/// no runtime.
+#[inline]
+pub(crate) fn is_anyone_idle() -> bool {
+    current::worker().is_some_and(|worker| worker.shared().idle.is_anyone_idle())
+}
+
+/// Whether the goroutine that waits with this ticket stays on a worker of the caller's runtime that has
+/// nothing to do; may be outdated.
+pub(crate) fn can_run_at_once(ticket: Ticket) -> bool {
+    let (Some(worker), Some(goroutine)) = (current::worker(), GoroutineRef::of_ticket(ticket)) else {
+        return false;
+    };
+    let shared = worker.shared();
+    goroutine.affinity() == Affinity::Worker
+        && shared.index_of(goroutine.home()).is_some_and(|index| shared.stations[index].is_idle())
 }
 
 /// Makes the owner runnable if this claim won and it is parked.

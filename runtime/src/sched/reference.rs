@@ -8,6 +8,16 @@ use std::mem;
 pub(crate) struct Reference(pub(crate) GoroutineRef);
 
 impl Reference {
+    /// Calls `visit` with every live goroutine of the process. Those that are spawned meanwhile may be
+    /// missed.
+    pub(crate) fn for_each_live(mut visit: impl FnMut(&Reference)) {
+        pool::for_each_slot(|slot| {
+            if let Some(goroutine) = slot.try_acquire() {
+                visit(&Reference(goroutine));
+            }
+        });
+    }
+
     /// Somebody else counts for it from now on.
     pub(crate) fn leave(self) {
         mem::forget(self);

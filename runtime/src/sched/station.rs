@@ -134,6 +134,13 @@ impl Station {
         self.surplus.load(Ordering::Relaxed)
     }
 
+    /// Whether its worker has nothing to do, as far as others can see.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_active()
+            && self.running.load(Ordering::Relaxed).is_null()
+            && self.inbox.is_empty()
+    }
+
     /// Whether there is something to steal.
     pub(super) fn has_spare_work(&self) -> bool {
         !self.fresh.is_empty() || !self.ready.is_empty()

@@ -1,6 +1,6 @@
 //! The park word: how a park begins, and how it ends exactly once.
 //!
-//! A [`Parker`] belongs to one goroutine or one plain thread. Its word says everything about the
+//! A [`Parker`] belongs to one goroutine, one plain thread or one async task. Its word says everything about the
 //! current park:
 //!
 //! ```text
@@ -34,9 +34,11 @@
 //! # Lifetime
 //!
 //! Parkers live in memory that is never unmapped and never becomes anything else than a parker
-//! (goroutine slots, the pool of thread parkers), and the generation survives the reuse of a slot. So a
+//! (goroutine slots, the pools of thread and task parkers), and the generation survives the reuse of a slot. So a
 //! ticket is a plain copyable value that is safe to claim at any time: a stale one just loses.
 
+mod pool;
+pub(crate) mod task;
 pub(crate) mod thread;
 
 use crate::primitive::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -117,6 +119,8 @@ impl Listen {
 pub(crate) enum Kind {
     Goroutine,
     Thread,
+    /// An async task (`task.rs`).
+    Task,
 }
 
 /// See the head of this file.
@@ -131,9 +135,9 @@ pub(crate) struct Parker {
 // SAFETY: atomics and a constant.
 unsafe impl Sync for Parker {}
 
-/// Names one park of one goroutine or thread.
+/// Names one park of one goroutine, thread or task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     parker: NonNull<Parker>,
     generation: u64,
 }
@@ -145,20 +149,22 @@ unsafe impl Sync for Ticket {}
 
 /// An owner whose park has ended and who must be made runnable, by whoever holds this.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "the goroutine or thread behind it would never run again"]
-pub(crate) struct Runnable(NonNull<Parker>);
-
-// SAFETY: as for `Ticket`.
-unsafe impl Send for Runnable {}
+#[must_use = "the goroutine, thread or task behind it would never run again"]
+pub(crate) struct Runnable(Ticket);
 
 impl Runnable {
     pub(crate) fn parker(&self) -> NonNull<Parker> {
-        self.0
+        self.0.parker
+    }
+
+    /// Of the park that has ended.
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.generation
     }
 
     pub(crate) fn kind(&self) -> Kind {
         // SAFETY: parkers are never freed.
-        unsafe { self.0.as_ref() }.kind
+        unsafe { self.parker().as_ref() }.kind
     }
 }
 
@@ -187,6 +193,10 @@ pub(crate) enum Settled {
 impl Parker {
     pub(crate) fn new(kind: Kind) -> Parker {
         Parker { word: AtomicU64::new(CLOSED), requests: AtomicU8::new(0), kind }
+    }
+
+    pub(crate) fn is_goroutine(&self) -> bool {
+        self.kind == Kind::Goroutine
     }
 
     /// Begins the next park. Owner only.
@@ -289,7 +299,8 @@ impl Parker {
         Ok(if word & PARKED == 0 {
             Claim::Early
         } else {
-            Claim::Won(Runnable(NonNull::from(self)))
+            let generation = word >> GENERATION_SHIFT;
+            Claim::Won(Runnable(Ticket { parker: NonNull::from(self), generation }))
         })
     }
 }

@@ -1,9 +1,9 @@
 //! How a plain thread parks: the same word as a goroutine, and a condition variable to sleep on.
 
+use super::pool::Pool;
 use super::{Cause, Kind, Parker, Runnable, Settled};
 use crate::primitive::{Condvar, Mutex};
 use std::ptr::NonNull;
-use std::sync::PoisonError;
 use std::time::Instant;
 
 /// The parker comes first: its address is that of the whole.
@@ -15,9 +15,8 @@ pub(crate) struct ThreadParker {
     changed: Condvar,
 }
 
-/// Parkers without a thread. They are never freed, because tickets may point to them; there are as many
-/// as threads have ever parked at the same time.
-static FREE: std::sync::Mutex<Vec<&'static ThreadParker>> = std::sync::Mutex::new(Vec::new());
+/// Parkers without a thread.
+static FREE: Pool<ThreadParker> = Pool::new();
 
 impl ThreadParker {
     pub(crate) fn new() -> ThreadParker {
@@ -30,19 +29,14 @@ impl ThreadParker {
 
     /// One for the calling thread.
     pub(crate) fn lease() -> &'static ThreadParker {
-        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match free {
-            Some(parker) => {
-                parker.parker.reuse();
-                parker
-            }
-            None => Box::leak(Box::new(ThreadParker::new())),
-        }
+        let thread = FREE.lease(ThreadParker::new);
+        thread.parker.reuse();
+        thread
     }
 
     /// The thread ends.
     pub(crate) fn give_back(&'static self) {
-        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        FREE.give_back(self);
     }
 
     /// The thread behind a runnable parker.

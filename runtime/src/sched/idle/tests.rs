@@ -1,11 +1,11 @@
-//! Workers with the steps of `worker/` (`run`, `search_or_sleep`, `search`, `sleep`, `stop_searching`,
-//! `forward`) and of `mod.rs` (`notify`, `hand_over`, `wake_all`), around queues that only count.
+//! Workers that search and sleep as the real ones do, around queues that only count. Written again are
+//! the steps of `worker/` (`run`, `forward`), and of `mod.rs` (`notify`, `hand_over`, `wake_all`).
 //!
 //! A goroutine of these models does not give way: it ends when all fresh ones have begun to run, which are
 //! as many as there are workers for them. So one that is left in a queue while a worker sleeps is a deadlock,
 //! which loom reports. That is invariant 5.
 //!
-//! Each model fails when a worker whose last look has found work does not search again
+//! Each model but the last fails when a worker whose last look has found work does not search again
 //! (`sleep` without the `or_else`): a pusher that saw it searching wakes nobody, and the worker that should
 //! have taken the goroutine, or passed it on, takes something else.
 
@@ -16,6 +16,8 @@ use crate::sched::event::Event;
 use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
+
+const WORKERS: usize = 2;
 
 #[derive(Clone, Copy)]
 enum Goroutine {
@@ -105,6 +107,8 @@ struct Runtime {
     inboxes: Vec<Inbox>,
     /// The injector and the deques.
     queue: Queue,
+    /// Whether worker 1 is, where it may be.
+    surplus: Option<AtomicBool>,
     /// How many are to run, and run.
     to_run: Runs,
     run: Mutex<Runs>,
@@ -112,19 +116,14 @@ struct Runtime {
     over: AtomicBool,
 }
 
-enum Search {
-    Stolen(Goroutine),
-    Own,
-    Nothing,
-}
-
 impl Runtime {
-    fn new(workers: usize, to_run: Runs) -> Runtime {
+    fn new(to_run: Runs) -> Runtime {
         Runtime {
-            idle: Idle::new(workers),
-            events: (0..workers).map(|_| Event::new()).collect(),
-            inboxes: (0..workers).map(|_| Inbox::new()).collect(),
+            idle: Idle::new(WORKERS),
+            events: (0..WORKERS).map(|_| Event::new()).collect(),
+            inboxes: (0..WORKERS).map(|_| Inbox::new()).collect(),
             queue: Queue::new(),
+            surplus: None,
             to_run,
             run: Mutex::new(Runs::default()),
             changed: Condvar::new(),
@@ -177,93 +176,96 @@ impl Runtime {
         }
     }
 
-    fn run(&self, me: usize) {
-        while !self.is_over() {
-            let goroutine = self.inboxes[me]
-                .pop()
-                .or_else(|| self.queue.pop())
-                .or_else(|| self.search_or_sleep(me));
-            if let Some(goroutine) = goroutine {
-                self.execute(goroutine);
-            }
-        }
-    }
-
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
+}
 
-    fn search_or_sleep(&self, me: usize) -> Option<Goroutine> {
-        let mut searching = self.idle.try_search();
-        loop {
-            if let Some(token) = searching {
-                match self.search(me) {
-                    Search::Stolen(goroutine) => {
-                        self.stop_searching(token);
-                        return Some(goroutine);
-                    }
-                    Search::Own => {
-                        self.stop_searching(token);
-                        return None;
-                    }
-                    Search::Nothing => searching = Some(token),
-                }
-            }
-            match self.sleep(me, searching.take()) {
-                Some(token) => searching = Some(token),
-                None => return None,
+struct Worker<'a> {
+    runtime: &'a Runtime,
+    me: usize,
+}
+
+impl Worker<'_> {
+    fn run(&self) {
+        let runtime = self.runtime;
+        while !runtime.is_over() {
+            let goroutine = runtime.inboxes[self.me]
+                .pop()
+                .or_else(|| if self.is_surplus() { None } else { runtime.queue.pop() })
+                .or_else(|| runtime.idle.search_or_sleep(self, None));
+            if let Some(goroutine) = goroutine {
+                runtime.execute(goroutine);
             }
         }
-    }
-
-    fn search(&self, me: usize) -> Search {
-        if !self.inboxes[me].is_empty() || self.is_over() {
-            return Search::Own;
-        }
-        match self.queue.pop() {
-            Some(goroutine) => Search::Stolen(goroutine),
-            None => Search::Nothing,
-        }
-    }
-
-    fn stop_searching(&self, token: Searching) {
-        if self.idle.stop_searching(token) {
-            self.notify();
-        }
-    }
-
-    fn sleep(&self, me: usize, searching: Option<Searching>) -> Option<Searching> {
-        let event = &self.events[me];
-        event.prepare();
-        self.idle.enter(me, searching);
-        let work = !self.inboxes[me].is_empty() || self.is_over() || !self.queue.is_surely_empty();
-        if work {
-            event.finish();
-        } else {
-            event.wait(None);
-        }
-        self.idle.leave(me).or_else(|| if work { self.idle.try_search() } else { None })
     }
 }
 
-/// Runs the model with `workers` workers, and `outside` beside them.
-fn model(workers: usize, to_run: Runs, outside: fn(&Runtime)) {
+impl Searcher for Worker<'_> {
+    type Goroutine = Goroutine;
+
+    fn id(&self) -> usize {
+        self.me
+    }
+
+    fn event(&self) -> &Event {
+        &self.runtime.events[self.me]
+    }
+
+    fn is_alone(&self) -> bool {
+        false
+    }
+
+    fn is_surplus(&self) -> bool {
+        let surplus = self.runtime.surplus.as_ref();
+        self.me == 1 && surplus.is_some_and(|surplus| surplus.load(Ordering::Relaxed))
+    }
+
+    fn has_own_work(&self) -> bool {
+        !self.runtime.inboxes[self.me].is_empty() || self.runtime.is_over()
+    }
+
+    fn steal(&self, _patient: bool) -> Option<Goroutine> {
+        self.runtime.queue.pop()
+    }
+
+    fn sees_spare_work(&self) -> bool {
+        !self.runtime.queue.is_surely_empty()
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn woken(&self) {}
+
+    fn notify(&self) {
+        self.runtime.notify();
+    }
+}
+
+/// Runs the model with two workers, and `outside` beside them.
+fn model(to_run: Runs, outside: fn(&Runtime)) {
+    model_with(move || Runtime::new(to_run), outside);
+}
+
+fn model_with(runtime: impl Fn() -> Runtime + Send + Sync + 'static, outside: fn(&Runtime)) {
     let mut builder = Builder::new();
     // Whatever the environment says: three take minutes, and found nothing that two do not.
     builder.preemption_bound = Some(2);
     builder.check(move || {
-        let runtime = Arc::new(Runtime::new(workers, to_run));
-        let threads: Vec<_> = (0..workers)
+        let runtime = Arc::new(runtime());
+        let threads: Vec<_> = (0..WORKERS)
             .map(|me| {
                 let runtime = runtime.clone();
-                thread::spawn(move || runtime.run(me))
+                thread::spawn(move || Worker { runtime: &runtime, me }.run())
             })
             .collect();
         outside(&runtime);
         for thread in threads {
             thread.join().unwrap();
         }
-        assert_eq!(*runtime.run.lock(), to_run, "each goroutine ran once");
+        assert_eq!(*runtime.run.lock(), runtime.to_run, "each goroutine ran once");
         let counts = runtime.idle.counts.load(Ordering::Relaxed);
         assert_eq!(counts, 0, "nobody is counted as searching or sleeping");
     });
@@ -271,13 +273,13 @@ fn model(workers: usize, to_run: Runs, outside: fn(&Runtime)) {
 
 /// Two goroutines are pushed while two workers come and go: both run at the same time.
 ///
-/// Fails when `sleep` does not look into the queue after `enter`; when it looks without the lock;
-/// when the last one to stop searching does not
-/// notify; and when `leave` does not give back the token of a worker that was picked.
+/// Fails when `sleep` does not look into the queue after `enter`; when it looks without the lock
+/// (`is_surely_empty` by the length); when the last one to stop searching does not notify; and when `leave`
+/// does not give back the token of a worker that was picked.
 #[test]
 fn loom_push_against_sleep() {
     let to_run = Runs { fresh: 2, residents: 0 };
-    model(2, to_run, |runtime| {
+    model(to_run, |runtime| {
         runtime.push();
         runtime.push();
     });
@@ -288,7 +290,7 @@ fn loom_push_against_sleep() {
 #[test]
 fn loom_push_and_hand_over() {
     let to_run = Runs { fresh: 1, residents: 1 };
-    model(2, to_run, |runtime| {
+    model(to_run, |runtime| {
         runtime.push();
         runtime.hand_over(0);
     });
@@ -302,7 +304,7 @@ fn loom_push_and_hand_over() {
 #[test]
 fn loom_placement_against_sleep() {
     let to_run = Runs { fresh: 1, residents: 1 };
-    model(2, to_run, |runtime| {
+    model(to_run, |runtime| {
         runtime.forward(0);
         runtime.hand_over(0);
     });
@@ -312,12 +314,30 @@ fn loom_placement_against_sleep() {
 #[test]
 fn loom_a_burst_wakes_worker_after_worker() {
     let to_run = Runs { fresh: 3, residents: 0 };
-    model(2, to_run, |runtime| {
+    model(to_run, |runtime| {
         for _ in 0..3 {
             runtime.push();
         }
         if let Some(own) = runtime.queue.pop() {
             runtime.execute(own);
         }
+    });
+}
+
+/// A surplus worker is made a regular one while it goes to sleep. It runs what the other one, which is in
+/// a goroutine that waits, cannot.
+///
+/// Fails when `sleep` does not look at `is_surplus` again.
+#[test]
+fn loom_a_surplus_worker_is_called_back() {
+    let to_run = Runs { fresh: 2, residents: 0 };
+    let runtime = move || Runtime { surplus: Some(AtomicBool::new(true)), ..Runtime::new(to_run) };
+    model_with(runtime, |runtime| {
+        runtime.push();
+        runtime.push();
+        if let Some(surplus) = &runtime.surplus {
+            surplus.store(false, Ordering::Relaxed);
+        }
+        runtime.events[1].wake();
     });
 }

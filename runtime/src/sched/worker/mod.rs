@@ -29,6 +29,7 @@ use super::{Refusal, Shared, current, runner};
 use crate::coroutine::Active;
 use crate::goroutine::pool::Cache;
 use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend};
+use crate::primitive::Random;
 use crate::primitive::atomic::Ordering;
 use crate::sched;
 use crate::stack;
@@ -66,7 +67,7 @@ pub(crate) struct Worker {
     /// What a runner took that is not for it; comes first.
     put_aside: Cell<Option<GoroutineRef>>,
     round: Cell<u32>,
-    random: Cell<u64>,
+    random: Random,
     ids: Cell<(u64, u64)>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
     stopping: Cell<bool>,
@@ -86,7 +87,7 @@ impl Worker {
             active: Cell::new(None),
             put_aside: Cell::new(None),
             round: Cell::new(0),
-            random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (index as u64 + 1)),
+            random: Random::new(),
             ids: Cell::new((0, 0)),
             stopping: Cell::new(false),
         };
@@ -152,6 +153,10 @@ impl Worker {
 
     pub(crate) fn give_slot(&self, slot: FreeSlot) {
         self.slots.give(slot);
+    }
+
+    pub(crate) fn next_random(&self) -> u64 {
+        self.random.next()
     }
 
     #[inline]

@@ -22,6 +22,9 @@ const INJECTOR_ROUND: u32 = 40;
 const MIGRATABLE_ROUND: u32 = 60;
 /// How many goroutines to take from the injector at once.
 const INJECTOR_BATCH: usize = 31;
+/// By how many residents more than another worker this one may have. Two goroutines that talk to each other
+/// are best off on one worker; if they compute instead, the second one is stolen before it starts.
+const SLACK: usize = 1;
 /// Runners kept for the next goroutines.
 const MOST_RUNNERS: usize = 64;
 
@@ -186,7 +189,7 @@ impl Worker {
                 && station.running.load(Ordering::Relaxed).is_null()
         };
         let there = self.shared.stations().iter().filter(idle).min_by_key(|s| load(s));
-        let Some(station) = there.filter(|station| load(station) < here) else {
+        let Some(station) = there.filter(|station| load(station) + SLACK < here) else {
             return false;
         };
         // Not its inbox: if it turns out to be busy, others may still steal it.

@@ -1,0 +1,194 @@
+//! Select: of several sends and receives, exactly one goes ahead.
+//!
+//! * *Lock*: the locks of all channels are taken, in the order of their addresses. So a select sees all its
+//!   channels at one moment: if at any moment one of them is ready, it does not take its default.
+//! * *Try*: the arms are tried in random order; the first that can, goes ahead.
+//! * *Enlist*: else each arm leaves a waiter with the same ticket, in random order, too, so that arms of one
+//!   channel take turns. Then the locks are given back, and the goroutine parks.
+//! * *Serve*: whoever comes to one of the channels claims the ticket. The first claim wins, whatever arm it
+//!   is for; the others find that it is lost, and take their verdict back.
+//! * *Leave*: it takes each lock once more, removes the waiter, and sees whether its verdict stands. None
+//!   does, if the time was over: then it begins again, and that round is the last.
+//!
+//! Arms of time have no lock and no waiter: they are a deadline of the park, and are tried like the others
+//! when it is over.
+
+mod arm;
+mod dynamic;
+mod small;
+
+pub(crate) use arm::{Arm, RecvArm, SendArm, Sink, Source};
+pub use dynamic::{Select, SelectedOperation};
+
+use crate::goroutine::WaitReason;
+use crate::park::{self, Parking};
+use crate::primitive::Lock;
+use crate::sched::current;
+use smallvec::SmallVec;
+use std::ptr;
+use std::time::{Duration, Instant};
+
+/// Arms for which there is room without an allocation.
+const FEW: usize = 8;
+
+/// What `select!` expands to.
+pub mod macros {
+    pub use super::arm::{Arm, RecvArm, SendArm, Sink, Source};
+    use super::{Duration, Instant};
+
+    /// What a select does when no arm can go ahead.
+    pub enum Otherwise {
+        /// Wait.
+        Wait,
+        /// Go on at once.
+        Default,
+        /// Wait so long.
+        After(Duration),
+    }
+
+    /// A receive arm.
+    pub fn recv<T, S: Source<Item = T> + ?Sized>(source: &S) -> RecvArm<'_, T> {
+        source.arm()
+    }
+
+    /// A send arm.
+    pub fn send<T, S: Sink<Item = T> + ?Sized>(sink: &S, value: T) -> SendArm<'_, T> {
+        sink.arm(value)
+    }
+
+    /// Which arm has gone ahead; `None`: the default.
+    pub fn run(arms: &mut [&mut dyn Arm], otherwise: Otherwise) -> Option<usize> {
+        let limit = match otherwise {
+            Otherwise::Wait => super::Limit::Never,
+            Otherwise::Default => super::Limit::Now,
+            Otherwise::After(limit) => super::Limit::after(Instant::now().checked_add(limit)),
+        };
+        super::run(arms.len(), |index| &*arms[index], limit)
+    }
+
+    /// A select without arms.
+    pub fn forever() -> ! {
+        match run(&mut [], Otherwise::Wait) {
+            None | Some(_) => unreachable!("there is nothing that could go ahead"),
+        }
+    }
+}
+
+/// When a select stops waiting.
+#[derive(Clone, Copy)]
+enum Limit {
+    Never,
+    At(Instant),
+    Now,
+}
+
+impl Limit {
+    fn after(deadline: Option<Instant>) -> Limit {
+        deadline.map_or(Limit::Never, Limit::At)
+    }
+}
+
+/// Lets one of `count` arms go ahead, and says which; `None` when none could within the limit.
+fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Option<usize> {
+    let mut order: SmallVec<[usize; FEW]> = (0..count).collect();
+    let mut limit = limit;
+    loop {
+        shuffle(&mut order);
+        for &index in &order {
+            arm(index).catch_up();
+        }
+        let locks = Locks::take(order.iter().map(|&index| arm(index)));
+        for &index in &order {
+            // SAFETY: all locks are held. None has gone ahead, or this would be over.
+            if let Some(wake) = unsafe { arm(index).attempt() } {
+                drop(locks);
+                wake.wake();
+                return Some(index);
+            }
+        }
+        let mut first = match limit {
+            Limit::Now => return None,
+            Limit::At(deadline) => Some(deadline),
+            Limit::Never => None,
+        };
+        let parking = Parking::open();
+        for &index in &order {
+            let arm = arm(index);
+            // SAFETY: as above. They are borrowed until this returns, and delisted before.
+            unsafe { arm.enlist(parking.ticket()) };
+            first = match (first, arm.due()) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        drop(locks);
+        let cause = parking.wait(WaitReason::Select, first);
+        let mut served = None;
+        for &index in &order {
+            if delist(arm(index)) {
+                served = Some(index);
+            }
+        }
+        if served.is_some() {
+            return served;
+        }
+        park::unwind_if_cancelled(cause);
+        if let Limit::At(deadline) = limit
+            && deadline <= Instant::now()
+        {
+            limit = Limit::Now;
+        }
+    }
+}
+
+/// Takes an arm back; true when it has gone ahead.
+pub(crate) fn delist(arm: &dyn Arm) -> bool {
+    let lock = arm.lock();
+    if let Some(lock) = lock {
+        lock.lock();
+    }
+    // SAFETY: its lock is held.
+    let ahead = unsafe { arm.delist() };
+    if let Some(lock) = lock {
+        // SAFETY: locked above.
+        unsafe { lock.unlock() };
+    }
+    ahead
+}
+
+/// Fisher and Yates: every order is as likely as any other.
+fn shuffle(order: &mut [usize]) {
+    if order.len() < 2 {
+        return;
+    }
+    let mut random = current::random();
+    for last in (1..order.len()).rev() {
+        let bound = last as u64 + 1;
+        order.swap(last, (random % bound) as usize);
+        random = (random / bound) ^ random.rotate_left(29);
+    }
+}
+
+/// The locks of several arms, held, each once.
+struct Locks<'a>(SmallVec<[&'a Lock; FEW]>);
+
+impl<'a> Locks<'a> {
+    fn take(arms: impl Iterator<Item = &'a dyn Arm>) -> Locks<'a> {
+        let mut locks: SmallVec<[&Lock; FEW]> = arms.filter_map(Arm::lock).collect();
+        locks.sort_unstable_by_key(|lock| ptr::from_ref::<Lock>(lock).addr());
+        locks.dedup_by_key(|lock| ptr::from_ref::<Lock>(lock).addr());
+        for lock in &locks {
+            lock.lock();
+        }
+        Locks(locks)
+    }
+}
+
+impl Drop for Locks<'_> {
+    fn drop(&mut self) {
+        for lock in &self.0 {
+            // SAFETY: locked in `take`; whoever used what it protects does not any more.
+            unsafe { lock.unlock() };
+        }
+    }
+}

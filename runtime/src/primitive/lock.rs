@@ -1,0 +1,192 @@
+//! A lock of one word, for what is touched during a few instructions.
+//!
+//! Whoever finds it locked spins, and soon lets other threads run: an owner that was preempted is the only
+//! reason to wait long. Unlocking is a plain store, half the price of a lock that threads can sleep on.
+
+use super::const_unless_loom;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How often it is tried before other threads may run.
+#[cfg(not(loom))]
+const SPINS: usize = 100;
+
+/// The bare lock.
+#[cfg(not(loom))]
+pub struct Lock(AtomicBool);
+
+#[cfg(not(loom))]
+impl Lock {
+    pub(crate) const fn new() -> Lock {
+        Lock(AtomicBool::new(false))
+    }
+
+    /// True: the caller has it now.
+    #[inline]
+    #[must_use]
+    pub(crate) fn try_lock(&self) -> bool {
+        !self.0.swap(true, Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_slow();
+        }
+    }
+
+    #[cold]
+    fn lock_slow(&self) {
+        for tries in 1.. {
+            if !self.0.load(Ordering::Relaxed) && self.try_lock() {
+                return;
+            }
+            if tries % SPINS == 0 {
+                super::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// # Safety
+    /// The caller has it, and does not use what it protects any more.
+    #[inline]
+    pub(crate) unsafe fn unlock(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// The same for loom, to which each round of a spinning lock would be one more state to explore.
+#[cfg(loom)]
+pub struct Lock {
+    mutex: loom::sync::Mutex<()>,
+    held: UnsafeCell<Option<loom::sync::MutexGuard<'static, ()>>>,
+}
+
+// SAFETY: `held` is only touched by whoever has the mutex.
+#[cfg(loom)]
+unsafe impl Send for Lock {}
+// SAFETY: as above.
+#[cfg(loom)]
+unsafe impl Sync for Lock {}
+
+#[cfg(loom)]
+impl Lock {
+    pub(crate) fn new() -> Lock {
+        Lock { mutex: loom::sync::Mutex::new(()), held: UnsafeCell::new(None) }
+    }
+
+    pub(crate) fn try_lock(&self) -> bool {
+        match self.mutex.try_lock() {
+            Ok(guard) => {
+                self.keep(guard);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) fn lock(&self) {
+        match self.mutex.lock() {
+            Ok(guard) => self.keep(guard),
+            Err(_) => unreachable!("loom does not poison"),
+        }
+    }
+
+    fn keep(&self, guard: loom::sync::MutexGuard<'_, ()>) {
+        // SAFETY: only the lifetime changes; the guard is dropped in `unlock`, before the mutex.
+        let guard = unsafe { std::mem::transmute::<loom::sync::MutexGuard<'_, ()>, _>(guard) };
+        // SAFETY: the caller has the mutex.
+        unsafe { *self.held.get() = Some(guard) };
+    }
+
+    /// # Safety
+    /// The caller has it, and does not use what it protects any more.
+    pub(crate) unsafe fn unlock(&self) {
+        // SAFETY: the caller has the mutex until the guard is dropped, which is after this.
+        drop(unsafe { (*self.held.get()).take() });
+    }
+}
+
+/// A value behind such a lock.
+pub(crate) struct Locked<T> {
+    lock: Lock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is only reached with the lock held.
+unsafe impl<T: Send> Sync for Locked<T> {}
+
+impl<T> Locked<T> {
+    const_unless_loom! {
+        pub(crate) fn new(value: T) -> Locked<T> {
+            Locked { lock: Lock::new(), value: UnsafeCell::new(value) }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        self.lock.lock();
+        Guard(self)
+    }
+
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.lock.try_lock().then(|| Guard(self))
+    }
+
+    /// The lock itself, for those who take several.
+    pub(crate) fn bare(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// # Safety
+    /// The caller has the [`bare`](Self::bare) lock, and makes no other reference to the value while it
+    /// uses this one.
+    #[inline]
+    #[allow(clippy::mut_from_ref)] // By the contract there is only one.
+    pub(crate) unsafe fn value(&self) -> &mut T {
+        // SAFETY: by the contract above.
+        unsafe { &mut *self.value.get() }
+    }
+}
+
+impl<T> fmt::Debug for Locked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Locked")
+    }
+}
+
+/// The lock, held.
+#[must_use]
+pub(crate) struct Guard<'a, T>(&'a Locked<T>);
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is held, and the guard is borrowed.
+        unsafe { &*self.0.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the lock is held, and the guard is borrowed mutably.
+        unsafe { &mut *self.0.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: made with the lock held, and nobody has a reference that it gave.
+        unsafe { self.0.lock.unlock() };
+    }
+}
