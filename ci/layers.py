@@ -35,7 +35,8 @@ BESIDE = {
     "goroutine": "ticket",
     "timer": "ticket",
     "poll": "ticket",
-    "scope": "join",
+    "join": "chan",
+    "scope": "chan join",
     "future": "join",
 }
 

@@ -155,8 +155,8 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
 
 /// Waits for the end of a goroutine: what a [`JoinHandle`] becomes when it is awaited.
 ///
-/// Works in any executor, and with [`block_on`]. Dropping it detaches the goroutine, as dropping the handle
-/// does.
+/// Works in any executor, and with [`block_on`]; where a function wants a future, `handle.into_future()` makes
+/// it one. Dropping it detaches the goroutine, as dropping the handle does.
 ///
 /// # Panics
 /// When the goroutine itself polls it (it would wait for ever), and when it is polled again after it has
@@ -194,7 +194,8 @@ impl<T> IntoFuture for JoinHandle<T> {
     type Output = thread::Result<T>;
     type IntoFuture = JoinFuture<T>;
 
-    fn into_future(self) -> JoinFuture<T> {
+    fn into_future(mut self) -> JoinFuture<T> {
+        self.unwatch();
         JoinFuture { park: None, handle: self }
     }
 }

@@ -1,13 +1,17 @@
 //! Waiting for the end of a goroutine, and handles to it.
 
+use crate::chan::{self, Receiver, RecvArm, Sender, Source};
 use crate::goroutine::{GoroutineId, GoroutineRef, WaitReason};
 use crate::park::{self, Parking};
 use crate::sched::{Reference, current, unjoined};
+use crate::ticket::task::TaskPark;
 use crate::ticket::{Cause, Request};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,7 +62,7 @@ pub fn current() -> Option<Goroutine> {
 }
 
 /// Owns the right to join a goroutine. Dropping it detaches: the goroutine goes on, and if it panics, that
-/// is reported on stderr.
+/// is reported on stderr. In `async` code it can be awaited; see [`JoinFuture`](crate::JoinFuture).
 ///
 /// ```
 /// let handle = fibra::spawn(|| 6 * 7);
@@ -66,6 +70,8 @@ pub fn current() -> Option<Goroutine> {
 /// ```
 pub struct JoinHandle<T> {
     reference: ManuallyDrop<Reference>,
+    /// Made by the first select that waits for it.
+    watch: OnceLock<Box<Watch>>,
     /// A join_timeout has given the result.
     taken: bool,
     result: PhantomData<fn() -> T>,
@@ -78,6 +84,7 @@ impl<T> JoinHandle<T> {
     pub(crate) unsafe fn new(goroutine: GoroutineRef) -> JoinHandle<T> {
         JoinHandle {
             reference: ManuallyDrop::new(Reference(goroutine)),
+            watch: OnceLock::new(),
             taken: false,
             result: PhantomData,
         }
@@ -100,6 +107,7 @@ impl<T> JoinHandle<T> {
     /// # Panics
     /// If the goroutine joins itself: it would wait for ever.
     pub fn join(mut self) -> thread::Result<T> {
+        self.unwatch();
         let goroutine = self.goroutine();
         if !goroutine.is_done() {
             let in_place =
@@ -115,6 +123,7 @@ impl<T> JoinHandle<T> {
 
     /// [`join`](Self::join) that only its goroutine's end ends.
     pub(crate) fn join_uncancellable(mut self) -> thread::Result<T> {
+        self.unwatch();
         if !self.goroutine().is_done() {
             let _never = self.wait(None, Parking::open_uncancellable);
         }
@@ -126,6 +135,7 @@ impl<T> JoinHandle<T> {
     /// # Panics
     /// As for [`join`](Self::join), and if it has given a result before.
     pub fn join_timeout(&mut self, limit: Duration) -> Option<thread::Result<T>> {
+        self.unwatch();
         if !self.goroutine().is_done() {
             let deadline = Instant::now().checked_add(limit);
             if let Err(cause) = self.wait(deadline, Parking::open) {
@@ -155,6 +165,19 @@ impl<T> JoinHandle<T> {
         // SAFETY: made with this type; it has finished, this handle is the only one, and the result was
         // not taken before.
         unsafe { self.goroutine().take_result::<T>() }
+    }
+
+    /// What selects wait for. The handle is shared while they do, so nobody joins meanwhile.
+    fn watch(&self) -> &Watch {
+        let goroutine = self.goroutine();
+        self.watch.get_or_init(|| Box::new(Watch::new(goroutine)))
+    }
+
+    /// The handle is not shared any more, so no select waits.
+    pub(crate) fn unwatch(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            drop_watch(self.goroutine(), watch);
+        }
     }
 
     /// Whether the goroutine has finished, so that a join does not wait.
@@ -187,9 +210,68 @@ impl<T> JoinHandle<T> {
     }
 }
 
+/// A channel that is closed when a goroutine ends, so that any number of selects can wait for that. It joins
+/// as an async task would, and the task's waker closes the channel.
+struct Watch {
+    ended: Receiver<()>,
+    /// `None`: it had ended.
+    park: Option<TaskPark>,
+}
+
+/// Closes the channel when it is woken.
+struct Close(Sender<()>);
+
+impl Wake for Close {
+    fn wake(self: Arc<Self>) {
+        self.0.close();
+    }
+}
+
+impl Watch {
+    fn new(goroutine: GoroutineRef) -> Watch {
+        let (sender, ended) = chan::bounded(0);
+        let mut park = TaskPark::open();
+        // Dropped at once, and so closed, if it has ended.
+        let waker = Waker::from(Arc::new(Close(sender)));
+        let waits = goroutine.join_with(park.ticket())
+            && park.poll_wait(&mut Context::from_waker(&waker)).is_pending();
+        Watch { ended, park: waits.then_some(park) }
+    }
+}
+
+#[cold]
+fn drop_watch(goroutine: GoroutineRef, watch: Box<Watch>) {
+    if let Some(mut park) = watch.park
+        && park.close().is_none()
+    {
+        // If that fails, it has ended meanwhile.
+        let _unjoined = goroutine.unjoin();
+    }
+}
+
+/// In a receive arm of a select: `Ok(())` once the goroutine has ended, so that a join does not wait.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let handle = fibra::go!(|| 6 * 7);
+/// fibra::select! {
+///     recv(handle) -> _ => assert_eq!(handle.join().unwrap(), 42),
+///     default(Duration::from_secs(60)) => panic!("it took more than a minute"),
+/// }
+/// ```
+impl<T> Source for JoinHandle<T> {
+    type Item = ();
+
+    fn arm(&self) -> RecvArm<'_, ()> {
+        RecvArm::of_end(&self.watch().ended, || ())
+    }
+}
+
 impl<T> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
+        self.unwatch();
         // SAFETY: the field is not used again.
         let reference = unsafe { ManuallyDrop::take(&mut self.reference) };
         if !self.taken {

@@ -93,7 +93,57 @@ pub use runtime::{LeftGoroutine, Metrics, Runtime, RuntimeBuilder, ShutdownRepor
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use time::sleep;
 
-pub use fibra_macros::{go, main, select, test};
+pub use fibra_macros::{go, main, test};
+
+/// Waits until one of several channel operations can go ahead, and does exactly that one.
+///
+/// ```
+/// use fibra::chan::{bounded, unbounded};
+/// use std::time::Duration;
+///
+/// let (work_tx, work_rx) = bounded(1);
+/// let (log_tx, log_rx) = unbounded();
+/// fibra::go!(move || work_tx.send(7).unwrap());
+///
+/// fibra::select! {
+///     recv(work_rx) -> job => assert_eq!(job, Ok(7)),
+///     recv(log_rx) -> line => println!("{}", line.unwrap_or("the log is closed")),
+///     default(Duration::from_secs(60)) => panic!("nothing for a minute"),
+/// }
+/// # drop(log_tx);
+/// ```
+///
+/// Receives from closed channels and sends to them are ready: their result is an error. An arm can be switched
+/// off:
+///
+/// ```
+/// use fibra::chan::{Receiver, bounded};
+///
+/// fn both(left: Receiver<u32>, right: Receiver<u32>) -> u32 {
+///     let (mut left, mut right) = (Some(left), Some(right));
+///     let mut sum = 0;
+///     while left.is_some() || right.is_some() {
+///         fibra::select! {
+///             recv(left) -> value => match value {
+///                 Ok(value) => sum += value,
+///                 Err(_) => left = None,
+///             },
+///             recv(right) -> value => match value {
+///                 Ok(value) => sum += value,
+///                 Err(_) => right = None,
+///             },
+///         }
+///     }
+///     sum
+/// }
+///
+/// let [(a, left), (b, right)] = [bounded(2), bounded(2)];
+/// a.send(1).unwrap();
+/// b.send(2).unwrap();
+/// drop((a, b));
+/// assert_eq!(both(left, right), 3);
+/// ```
+pub use fibra_macros::select;
 
 /// What the macros expand to.
 #[doc(hidden)]

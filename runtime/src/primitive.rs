@@ -9,8 +9,7 @@ pub(crate) const MODELLED: bool = cfg!(loom);
 
 pub(crate) mod lock;
 
-pub use lock::Lock;
-pub(crate) use lock::Locked;
+pub(crate) use lock::{Lock, Locked};
 
 /// A `const fn`, which it cannot be under loom, whose atomics are objects of the model.
 macro_rules! const_unless_loom {

@@ -1,5 +1,6 @@
 //! Goroutines that borrow from their spawner's frame.
 
+use crate::chan::{RecvArm, Source};
 use crate::goroutine::{GoroutineId, Observer, WaitReason};
 use crate::join::JoinHandle;
 use crate::park::{self, Parking};
@@ -202,6 +203,15 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// As [`JoinHandle::cancel`].
     pub fn cancel(&self) {
         self.handle.cancel();
+    }
+}
+
+/// In a receive arm of a select: `Ok(())` once the goroutine has ended.
+impl<T> Source for ScopedJoinHandle<'_, T> {
+    type Item = ();
+
+    fn arm(&self) -> RecvArm<'_, ()> {
+        self.handle.arm()
     }
 }
 

@@ -22,7 +22,6 @@ use crate::goroutine::WaitReason;
 use crate::park::{self, Parking};
 use crate::primitive::Locked;
 use crate::primitive::atomic::{AtomicUsize, Ordering};
-use crate::primitive::lock::Guard;
 use crate::ticket::Cause;
 use crate::waitq::{Verdict, WaitQueue, Waiter, Wake};
 use std::collections::VecDeque;
@@ -58,13 +57,24 @@ pub(super) enum Attempt {
     MustWait,
 }
 
+impl Attempt {
+    /// Nobody waits for a channel that is over.
+    #[inline]
+    pub(super) fn in_time<T>(self, chan: &Chan<T>) -> Attempt {
+        match self {
+            Attempt::MustWait if chan.is_over() => Attempt::Closed,
+            other => other,
+        }
+    }
+}
+
 pub(super) struct Chan<T> {
     state: Locked<State<T>>,
     /// How many values the buffer takes; `usize::MAX`: any number.
     capacity: usize,
     senders: AtomicUsize,
     receivers: AtomicUsize,
-    /// It closes by itself at this time.
+    /// From this time on it counts as closed.
     closes_at: Option<Instant>,
 }
 
@@ -213,25 +223,10 @@ impl<T> Chan<T> {
         self.closes_at
     }
 
-    /// With its own end in mind.
-    fn lock(&self) -> Guard<'_, State<T>> {
-        self.close_if_due();
-        self.state.lock()
-    }
-
-    /// Closes a channel whose time has come.
+    /// Whether its time is over.
     #[inline]
-    pub(super) fn close_if_due(&self) {
-        if self.closes_at.is_some() {
-            self.close_at_its_time();
-        }
-    }
-
-    #[cold]
-    fn close_at_its_time(&self) {
-        if self.closes_at.is_some_and(|time| time <= Instant::now()) {
-            self.close();
-        }
+    fn is_over(&self) -> bool {
+        self.closes_at.is_some_and(|time| time <= Instant::now())
     }
 
     /// Sends, and gives the value back if that was refused.
@@ -240,9 +235,9 @@ impl<T> Chan<T> {
         // Never moved: servers get its address.
         let mut value = value;
         let slot = &raw mut value;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         // SAFETY: the value is there.
-        match unsafe { state.send(slot, self.capacity) } {
+        match unsafe { state.send(slot, self.capacity) }.in_time(self) {
             Attempt::Done(wake) => {
                 drop(state);
                 mem::forget(value);
@@ -285,9 +280,9 @@ impl<T> Chan<T> {
     pub(super) fn receive(&self, wait: Wait) -> Result<T, Refused> {
         let mut room = MaybeUninit::<T>::uninit();
         let slot = room.as_mut_ptr();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         // SAFETY: there is room.
-        match unsafe { state.receive(slot) } {
+        match unsafe { state.receive(slot) }.in_time(self) {
             Attempt::Done(wake) => {
                 drop(state);
                 wake.wake();
@@ -348,12 +343,7 @@ impl<T> Chan<T> {
 
     /// Why the time of a wait was over.
     fn timed_out(&self) -> Refused {
-        self.close_if_due();
-        if self.closes_at.is_some() && self.state.lock().closed {
-            Refused::Closed
-        } else {
-            Refused::Timeout
-        }
+        if self.is_over() { Refused::Closed } else { Refused::Timeout }
     }
 
     /// Nothing can be sent any more; who waits, learns it.
@@ -384,7 +374,7 @@ impl<T> Chan<T> {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.state.lock().closed || self.is_over()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -4,7 +4,7 @@
 //! (`ticket/task.rs`). So the future is pinned, and takes its arm back when it is dropped. If a value was
 //! handed to it by then, the value goes to the next receiver, or to the front of the channel.
 
-use super::select::{Arm, RecvArm, SendArm, Sink, Source, delist};
+use super::select::{Arm, Locks, RecvArm, SendArm, Sink, Source, delist};
 use super::{Receiver, RecvError, SendError, Sender};
 use crate::sched::TaskDeadline;
 use crate::ticket::Cause;
@@ -19,12 +19,12 @@ struct Waiting<A: Arm> {
     arm: A,
     park: Option<(TaskPark, Option<TaskDeadline>)>,
     /// The channel may know the arm's address.
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
 }
 
 impl<A: Arm> Waiting<A> {
     fn new(arm: A) -> Waiting<A> {
-        Waiting { arm, park: None, pinned: PhantomPinned }
+        Waiting { arm, park: None, _pinned: PhantomPinned }
     }
 
     /// Ready once the arm has gone ahead. Not to be called again after that.
@@ -40,9 +40,8 @@ impl<A: Arm> Waiting<A> {
                     return Poll::Ready(());
                 }
             }
-            // Its time may have come, or there was none.
-            this.arm.catch_up();
-            let locked = Locked::new(&this.arm);
+            let lock = this.arm.lock();
+            let locked = Locks::take(lock.as_slice());
             // SAFETY: the lock is held, and the arm has not gone ahead.
             if let Some(wake) = unsafe { this.arm.attempt() } {
                 drop(locked);
@@ -62,32 +61,11 @@ impl<A: Arm> Waiting<A> {
     fn leave(&mut self) -> bool {
         let Some((mut park, deadline)) = self.park.take() else { return false };
         park.close();
-        let ahead = delist(&self.arm);
+        let ahead = delist(&self.arm, self.arm.lock());
         drop(deadline);
         // Last: it may drop a waker, which is user code.
         drop(park);
         ahead
-    }
-}
-
-/// The lock of an arm, held.
-struct Locked<'a>(&'a dyn Arm);
-
-impl<'a> Locked<'a> {
-    fn new(arm: &'a dyn Arm) -> Locked<'a> {
-        if let Some(lock) = arm.lock() {
-            lock.lock();
-        }
-        Locked(arm)
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        if let Some(lock) = self.0.lock() {
-            // SAFETY: locked in `new`.
-            unsafe { lock.unlock() };
-        }
     }
 }
 

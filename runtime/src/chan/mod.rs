@@ -7,7 +7,7 @@
 //! nothing will come any more. When all receivers are gone, the values left in the channel are dropped.
 //!
 //! [`select!`](crate::select) waits for whatever can go ahead first; [`Select`] does the same for a number of
-//! channels that is known at run time only. [`after`], [`tick`] and [`never`] are made for that.
+//! channels that is known at run time only. [`after`], [`tick`] and [`never()`] are made for that.
 //!
 //! Values of one sender arrive in the order in which it sent them.
 //!

@@ -43,6 +43,19 @@ const SLEEPING: u32 = 1;
 /// two looks: 20 to 50 µs in all, about what a sleep and a wake-up cost.
 const SEARCH_ROUNDS: usize = if MODELLED { 1 } else { 100 };
 const SEARCH_PAUSE: usize = 16;
+/// Until these rounds a searcher leaves some work where it is.
+const LONG_PATIENCE: usize = SEARCH_ROUNDS / 2;
+const SHORT_PATIENCE: usize = SEARCH_ROUNDS / 10;
+
+/// What a searcher leaves where it is, for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// What had better run elsewhere, and the little that others will have run at once.
+    Long,
+    /// What had better run elsewhere.
+    Short,
+    None,
+}
 
 /// What a worker without work can look at.
 pub(super) trait Searcher {
@@ -58,9 +71,8 @@ pub(super) trait Searcher {
     fn is_surplus(&self) -> bool;
     /// There is something that it must do itself, or that was left to it.
     fn has_own_work(&self) -> bool;
-    /// Takes something that others could run, too. If it is `patient`, it leaves what had better run
-    /// elsewhere.
-    fn steal(&self, patient: bool) -> Option<Self::Goroutine>;
+    /// Takes something that others could run, too, as far as its patience is over.
+    fn steal(&self, patience: Patience) -> Option<Self::Goroutine>;
     /// Whether there is something that any worker could run. Looks under the locks of all queues.
     fn sees_spare_work(&self) -> bool;
     /// When it must wake up for a timer.
@@ -257,7 +269,12 @@ fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
         if worker.has_own_work() {
             return Search::Own;
         }
-        if let Some(goroutine) = worker.steal(round < SEARCH_ROUNDS / 2) {
+        let patience = match round {
+            ..SHORT_PATIENCE => Patience::Long,
+            ..LONG_PATIENCE => Patience::Short,
+            _ => Patience::None,
+        };
+        if let Some(goroutine) = worker.steal(patience) {
             return Search::Stolen(goroutine);
         }
         for _ in 0..SEARCH_PAUSE {

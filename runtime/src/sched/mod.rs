@@ -374,7 +374,9 @@ pub(crate) fn ready(runnable: Runnable) {
     let home = unsafe { &*goroutine.home().cast_const().cast::<Station>() };
     goroutine.set_reason(WaitReason::None);
     match current::worker() {
-        Some(worker) if home.belongs_to(worker.shared()) => worker.ready(home, goroutine),
+        Some(worker) if worker.is_at(home) || home.belongs_to(worker.shared()) => {
+            worker.ready(home, goroutine);
+        }
         _ => home.ready_from_outside(goroutine),
     }
 }

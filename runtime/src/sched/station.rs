@@ -141,6 +141,11 @@ impl Station {
             && self.inbox.is_empty()
     }
 
+    /// How much there is to steal, as far as the caller can see.
+    pub(super) fn spare_work(&self) -> usize {
+        self.fresh.len() + self.ready.len()
+    }
+
     /// Whether there is something to steal.
     pub(super) fn has_spare_work(&self) -> bool {
         !self.fresh.is_empty() || !self.ready.is_empty()

@@ -77,11 +77,6 @@ impl Waiter {
     pub(crate) fn verdict(&self) -> Verdict {
         self.verdict.get()
     }
-
-    /// Whether it stands in a queue. To be asked under the lock.
-    pub(crate) fn is_queued(&self) -> bool {
-        self.queued.get()
-    }
 }
 
 /// A waiter whose park this server has ended: it must be made runnable, without any lock held.

@@ -19,9 +19,6 @@ pub trait Arm {
     /// What protects the other side, if there is one.
     fn lock(&self) -> Option<&Lock>;
 
-    /// What happens by time alone. Called without the lock.
-    fn catch_up(&self) {}
-
     /// When it should be tried again without having been served.
     fn due(&self) -> Option<Instant> {
         None
@@ -313,12 +310,6 @@ impl<T> Arm for RecvArm<'_, T> {
         Some(self.feed.chan()?.state().bare())
     }
 
-    fn catch_up(&self) {
-        if let Some(chan) = self.feed.chan() {
-            chan.close_if_due();
-        }
-    }
-
     fn due(&self) -> Option<Instant> {
         match &self.feed {
             Feed::Chan(chan) | Feed::End(chan, _) => chan.closes_at(),
@@ -339,7 +330,7 @@ impl<T> Arm for RecvArm<'_, T> {
         // SAFETY: the lock is held, and the reference used at once.
         let state = unsafe { chan.state().value() };
         // SAFETY: there is room, as it has not gone ahead yet.
-        match unsafe { state.receive(room.cast()) } {
+        match unsafe { state.receive(room.cast()) }.in_time(chan) {
             Attempt::Done(wake) => {
                 self.outcome.set(Outcome::Moved);
                 Some(wake)
@@ -427,18 +418,12 @@ impl<T> Arm for SendArm<'_, T> {
         Some(self.chan?.state().bare())
     }
 
-    fn catch_up(&self) {
-        if let Some(chan) = self.chan {
-            chan.close_if_due();
-        }
-    }
-
     unsafe fn attempt(&self) -> Option<Wake> {
         let chan = self.chan?;
         // SAFETY: the lock is held, and the reference used at once.
         let state = unsafe { chan.state().value() };
         // SAFETY: the value is there, as the arm has not gone ahead.
-        match unsafe { state.send(self.value.get().cast(), chan.capacity()) } {
+        match unsafe { state.send(self.value.get().cast(), chan.capacity()) }.in_time(chan) {
             Attempt::Done(wake) => {
                 self.outcome.set(Outcome::Moved);
                 Some(wake)

@@ -88,22 +88,34 @@ impl Limit {
     }
 }
 
+/// An arm at work.
+struct Entry<'a> {
+    arm: &'a dyn Arm,
+    lock: Option<&'a Lock>,
+    index: usize,
+}
+
 /// Lets one of `count` arms go ahead, and says which; `None` when none could within the limit.
 fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Option<usize> {
-    let mut order: SmallVec<[usize; FEW]> = (0..count).collect();
+    let mut entries: SmallVec<[Entry<'a>; FEW]> = (0..count)
+        .map(|index| Entry { arm: arm(index), lock: arm(index).lock(), index })
+        .collect();
+    let mut locks: SmallVec<[&Lock; FEW]> = entries.iter().filter_map(|entry| entry.lock).collect();
+    sort_and_dedup(&mut locks);
+    run_entries(&mut entries, &locks, limit)
+}
+
+fn run_entries(entries: &mut [Entry<'_>], locks: &[&Lock], limit: Limit) -> Option<usize> {
     let mut limit = limit;
     loop {
-        shuffle(&mut order);
-        for &index in &order {
-            arm(index).catch_up();
-        }
-        let locks = Locks::take(order.iter().map(|&index| arm(index)));
-        for &index in &order {
+        shuffle(entries);
+        let locked = Locks::take(locks);
+        for entry in &*entries {
             // SAFETY: all locks are held. None has gone ahead, or this would be over.
-            if let Some(wake) = unsafe { arm(index).attempt() } {
-                drop(locks);
+            if let Some(wake) = unsafe { entry.arm.attempt() } {
+                drop(locked);
                 wake.wake();
-                return Some(index);
+                return Some(entry.index);
             }
         }
         let mut first = match limit {
@@ -112,8 +124,7 @@ fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Op
             Limit::Never => None,
         };
         let parking = Parking::open();
-        for &index in &order {
-            let arm = arm(index);
+        for Entry { arm, .. } in &*entries {
             // SAFETY: as above. They are borrowed until this returns, and delisted before.
             unsafe { arm.enlist(parking.ticket()) };
             first = match (first, arm.due()) {
@@ -121,11 +132,11 @@ fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Op
                 (a, b) => a.or(b),
             };
         }
-        drop(locks);
+        drop(locked);
         let cause = parking.wait(WaitReason::Select, first);
         let mut served = None;
-        for &index in &order {
-            if delist(arm(index)) {
+        for &Entry { arm, lock, index } in &*entries {
+            if delist(arm, lock) {
                 served = Some(index);
             }
         }
@@ -141,43 +152,43 @@ fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Op
     }
 }
 
-/// Takes an arm back; true when it has gone ahead.
-pub(crate) fn delist(arm: &dyn Arm) -> bool {
-    let lock = arm.lock();
-    if let Some(lock) = lock {
-        lock.lock();
-    }
+/// Takes an arm back, whose lock that is; true when it has gone ahead.
+pub(crate) fn delist(arm: &dyn Arm, lock: Option<&Lock>) -> bool {
+    let _locked = Locks::take(lock.as_slice());
     // SAFETY: its lock is held.
-    let ahead = unsafe { arm.delist() };
-    if let Some(lock) = lock {
-        // SAFETY: locked above.
-        unsafe { lock.unlock() };
-    }
-    ahead
+    unsafe { arm.delist() }
 }
 
 /// Fisher and Yates: every order is as likely as any other.
-fn shuffle(order: &mut [usize]) {
-    if order.len() < 2 {
+fn shuffle(entries: &mut [Entry<'_>]) {
+    if entries.len() < 2 {
         return;
     }
     let mut random = current::random();
-    for last in (1..order.len()).rev() {
+    for last in (1..entries.len()).rev() {
         let bound = last as u64 + 1;
-        order.swap(last, (random % bound) as usize);
+        entries.swap(last, (random % bound) as usize);
         random = (random / bound) ^ random.rotate_left(29);
     }
 }
 
-/// The locks of several arms, held, each once.
-struct Locks<'a>(SmallVec<[&'a Lock; FEW]>);
+/// In the order of their addresses, each once.
+fn sort_and_dedup(locks: &mut SmallVec<[&Lock; FEW]>) {
+    if locks.len() < 2 {
+        return;
+    }
+    let address = |lock: &Lock| ptr::from_ref(lock).addr();
+    locks.sort_unstable_by_key(|lock| address(lock));
+    locks.dedup_by_key(|lock| address(lock));
+}
+
+/// Several locks, held.
+pub(crate) struct Locks<'a>(&'a [&'a Lock]);
 
 impl<'a> Locks<'a> {
-    fn take(arms: impl Iterator<Item = &'a dyn Arm>) -> Locks<'a> {
-        let mut locks: SmallVec<[&Lock; FEW]> = arms.filter_map(Arm::lock).collect();
-        locks.sort_unstable_by_key(|lock| ptr::from_ref::<Lock>(lock).addr());
-        locks.dedup_by_key(|lock| ptr::from_ref::<Lock>(lock).addr());
-        for lock in &locks {
+    /// Takes them one after the other.
+    pub(crate) fn take(locks: &'a [&'a Lock]) -> Locks<'a> {
+        for lock in locks {
             lock.lock();
         }
         Locks(locks)
@@ -186,7 +197,7 @@ impl<'a> Locks<'a> {
 
 impl Drop for Locks<'_> {
     fn drop(&mut self) {
-        for lock in &self.0 {
+        for lock in self.0 {
             // SAFETY: locked in `take`; whoever used what it protects does not any more.
             unsafe { lock.unlock() };
         }

@@ -225,7 +225,7 @@ impl Searcher for Worker<'_> {
         !self.runtime.inboxes[self.me].is_empty() || self.runtime.is_over()
     }
 
-    fn steal(&self, _patient: bool) -> Option<Goroutine> {
+    fn steal(&self, _: Patience) -> Option<Goroutine> {
         self.runtime.queue.pop()
     }
 

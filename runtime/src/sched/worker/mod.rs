@@ -137,6 +137,12 @@ impl Worker {
         unsafe { &*self.station }
     }
 
+    /// Whether that is its station.
+    #[inline]
+    pub(super) fn is_at(&self, station: &Station) -> bool {
+        ptr::eq(self.station, station)
+    }
+
     /// This station as the home of a goroutine.
     fn here(&self) -> *mut () {
         ptr::from_ref(self.station()).cast_mut().cast()
@@ -195,7 +201,7 @@ impl Worker {
     #[inline]
     pub(super) fn ready(&self, home: &Station, goroutine: GoroutineRef) {
         match goroutine.affinity() {
-            Affinity::Worker if ptr::eq(home, self.station()) => {
+            Affinity::Worker if self.is_at(home) => {
                 self.ready.push_back(goroutine);
             }
             Affinity::Worker => self.shared.hand_over(home, goroutine),

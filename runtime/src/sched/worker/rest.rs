@@ -1,7 +1,7 @@
 //! A worker without work: it searches, sleeps, and at last ends.
 
 use super::super::event::Event;
-use super::super::idle::{Searcher, Searching};
+use super::super::idle::{Patience, Searcher, Searching};
 use super::Worker;
 use crate::goroutine::GoroutineRef;
 use crate::primitive::atomic::Ordering;
@@ -9,6 +9,9 @@ use crate::sched::{self, Reference, Station};
 use crate::ticket::Request;
 use std::ptr;
 use std::time::Instant;
+
+/// So little work is left to its worker for a moment.
+const FEW: usize = 2;
 
 impl Searcher for Worker {
     type Goroutine = GoroutineRef;
@@ -39,18 +42,24 @@ impl Searcher for Worker {
             || self.must_stop()
     }
 
-    /// From another worker or the injector. A patient one leaves workers alone that have fewer residents
-    /// than this one: what starts, stays, so better there than here.
-    fn steal(&self, patient: bool) -> Option<GoroutineRef> {
+    /// From another worker or the injector. What starts here, stays here. So with patience left it leaves
+    /// workers alone that have fewer residents than this one; and first of all those that have only a few
+    /// goroutines to start, and so most likely have spawned somebody to talk to.
+    fn steal(&self, patience: Patience) -> Option<GoroutineRef> {
         let residents = |station: &Station| station.residents.load(Ordering::Relaxed);
         let here = residents(self.station());
+        let leaves = |victim: &Station| match patience {
+            Patience::Long => residents(victim) < here || victim.spare_work() <= FEW,
+            Patience::Short => residents(victim) < here,
+            Patience::None => false,
+        };
         let stations = self.shared.stations();
         let start = self.next_random() as usize % stations.len().max(1);
         let (before, from) = stations.split_at(start);
         for victim in from.iter().chain(before) {
             if victim.index != self.index
                 && victim.has_spare_work()
-                && !(patient && residents(victim) < here)
+                && !leaves(victim)
                 && let Some(goroutine) = victim.steal_for(self.station())
             {
                 self.shared.steals.fetch_add(1, Ordering::Relaxed);
