@@ -24,7 +24,7 @@ LAYERS = [
     "sched",
     "park",
     "waitq",
-    "chan select sync time io scope join future context local blocking",
+    "chan select sync time io scope join future context err_group local blocking",
     "net fs signal hook",
     "lib builder runtime diag",
 ]
@@ -38,6 +38,10 @@ BESIDE = {
     "join": "chan",
     "scope": "chan join",
     "future": "join",
+    "sync": "chan join",
+    "time": "chan join",
+    "context": "chan",
+    "err_group": "chan context sync",
 }
 
 LAYER = {module: n for n, row in enumerate(LAYERS) for module in row.split()}

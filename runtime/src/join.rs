@@ -176,7 +176,7 @@ impl<T> JoinHandle<T> {
     /// The handle is not shared any more, so no select waits.
     pub(crate) fn unwatch(&mut self) {
         if let Some(watch) = self.watch.take() {
-            drop_watch(self.goroutine(), watch);
+            drop_watch(self.goroutine(), *watch);
         }
     }
 
@@ -240,7 +240,7 @@ impl Watch {
 }
 
 #[cold]
-fn drop_watch(goroutine: GoroutineRef, watch: Box<Watch>) {
+fn drop_watch(goroutine: GoroutineRef, watch: Watch) {
     if let Some(mut park) = watch.park
         && park.close().is_none()
     {

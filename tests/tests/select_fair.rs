@@ -12,12 +12,14 @@ use fibra_tests::{alone, everywhere, join};
 
 const ROUNDS: usize = 10_000;
 
-/// Fails unless each of four arms was taken often enough. With even chances that fails once in more runs
-/// than there will be: 15 % are 23 standard deviations away for 10 000 rounds, 7 for 1 000.
+/// Fails unless each of four arms was taken in 15 % of the rounds. Of few rounds less is enough: seven
+/// standard deviations are allowed in any case, which even chances exceed once in more runs than there
+/// will be.
 #[track_caller]
 fn assert_even(counts: [usize; 4]) {
     let all: usize = counts.iter().sum();
-    assert!(counts.iter().all(|&count| count * 100 >= all * 15), "{counts:?}");
+    let least = (all * 15 / 100).min(all / 4 - 7 * (all * 3 / 16).isqrt());
+    assert!(counts.iter().all(|&count| count >= least), "{counts:?}");
 }
 
 /// Chooses again and again, with arms that are always ready.
@@ -203,7 +205,7 @@ fn many_arms() {
 }
 
 /// Fewer, as each needs two parties.
-const MEETINGS: usize = 1000;
+const MEETINGS: usize = 500;
 
 #[test]
 fn arms_of_one_channel_after_parking() {
@@ -304,7 +306,7 @@ fn the_first_choice_of_a_goroutine_or_a_thread() {
 }
 
 /// How often the tests with a mover look.
-const LOOKS: usize = 600;
+const LOOKS: usize = 300;
 
 #[test]
 fn a_token_that_moves_is_always_somewhere() {

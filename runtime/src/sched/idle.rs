@@ -269,10 +269,12 @@ fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
         if worker.has_own_work() {
             return Search::Own;
         }
-        let patience = match round {
-            ..SHORT_PATIENCE => Patience::Long,
-            ..LONG_PATIENCE => Patience::Short,
-            _ => Patience::None,
+        let patience = if round < SHORT_PATIENCE {
+            Patience::Long
+        } else if round < LONG_PATIENCE {
+            Patience::Short
+        } else {
+            Patience::None
         };
         if let Some(goroutine) = worker.steal(patience) {
             return Search::Stolen(goroutine);

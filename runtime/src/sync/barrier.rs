@@ -1,7 +1,9 @@
 //! A number of goroutines wait for one another.
 
-use super::{Condvar, Mutex, MutexGuard};
+use super::{Condvar, Mutex};
+use crate::park;
 use crate::primitive::const_unless_loom;
+use crate::ticket::Cause;
 use std::fmt;
 
 /// A point that each of a number of goroutines or threads waits at until all are there. It may be used again and
@@ -55,20 +57,6 @@ impl fmt::Debug for BarrierWaitResult {
     }
 }
 
-/// One that waits: counted as long as its round is not complete.
-struct Arrival<'a> {
-    state: MutexGuard<'a, State>,
-    round: u64,
-}
-
-impl Drop for Arrival<'_> {
-    fn drop(&mut self) {
-        if self.state.rounds == self.round {
-            self.state.arrived -= 1;
-        }
-    }
-}
-
 impl Barrier {
     const_unless_loom! {
         /// For so many goroutines or threads. None is the same as one.
@@ -84,7 +72,8 @@ impl Barrier {
 
     /// Waits until as many have arrived as the barrier is for.
     ///
-    /// A goroutine that is cancelled while it waits unwinds, and does not count any more.
+    /// A goroutine that is cancelled while it waits unwinds, and does not count any more. If all are there
+    /// already, it goes on with them.
     pub fn wait(&self) -> BarrierWaitResult {
         let mut state = self.state.lock();
         state.arrived += 1;
@@ -96,8 +85,14 @@ impl Barrier {
             return BarrierWaitResult { is_leader: true };
         }
         let round = state.rounds;
-        let mut arrival = Arrival { state, round };
-        self.complete.wait_while(&mut arrival.state, |state| state.rounds == round);
+        while state.rounds == round {
+            let cause = self.complete.wait_for_cause(&mut state, None);
+            // If the round is complete by now, then with it, and it goes on.
+            if cause == Cause::Cancelled && state.rounds == round {
+                state.arrived -= 1;
+                park::unwind_if_cancelled(cause);
+            }
+        }
         BarrierWaitResult { is_leader: false }
     }
 }
@@ -107,6 +102,3 @@ impl fmt::Debug for Barrier {
         f.write_str("Barrier { .. }")
     }
 }
-
-#[cfg(test)]
-mod tests;

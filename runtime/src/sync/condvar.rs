@@ -16,7 +16,7 @@
 //! has been notified already.
 
 use super::line::{How, Line, Place};
-use super::mutex::{MutexGuard, RawMutex};
+use super::mutex::MutexGuard;
 use crate::goroutine::WaitReason;
 use crate::park;
 use crate::primitive::const_unless_loom;
@@ -152,13 +152,18 @@ impl Condvar {
         guard: &mut MutexGuard<'_, T>,
         deadline: Option<Instant>,
     ) -> WaitTimeoutResult {
-        let cause = self.wait_unlocked(guard.raw(), deadline);
+        let cause = self.wait_for_cause(guard, deadline);
         park::unwind_if_cancelled(cause);
         WaitTimeoutResult(cause == Cause::Timeout)
     }
 
-    /// The caller has the mutex, and has it again afterwards.
-    fn wait_unlocked(&self, mutex: &RawMutex, deadline: Option<Instant>) -> Cause {
+    /// Why the wait ended. A cancelled goroutine has yet to unwind.
+    pub(super) fn wait_for_cause<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        deadline: Option<Instant>,
+    ) -> Cause {
+        let mutex = guard.raw();
         let mut line = self.line.lock();
         let queue = line.state().newcomers;
         let how = How::patient(WaitReason::Condvar).until(deadline);

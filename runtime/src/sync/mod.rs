@@ -18,6 +18,7 @@ mod once_lock;
 mod rwlock;
 mod semaphore;
 mod spin;
+mod wait_group;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
@@ -26,3 +27,4 @@ pub use once::Once;
 pub use once_lock::OnceLock;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Semaphore, SemaphoreGuard};
+pub use wait_group::WaitGroup;

@@ -68,7 +68,8 @@
 //!   move in an entry's life.
 //! * Waking at the start of each slot on the way down, without `earliest`: up to eight wake-ups for
 //!   nothing before a far deadline.
-//! * Digits of 7 or 8 bits: fewer moves, larger slots, not measurably faster.
+//! * Digits of 8 bits: a fifth less for the expiry of deadlines an hour away, nothing for those within
+//!   seconds, and several words of bits for a level.
 
 mod slab;
 mod wheel;

@@ -28,7 +28,8 @@ mod models {
         }
     }
 
-    /// Three who lock; whoever has tried in vain gets it handed over (see `Note::is_impatient`).
+    /// Three who lock, one of them twice; whoever has tried in vain gets it handed over (see
+    /// `Note::is_impatient`).
     #[test]
     fn loom_three_lockers_with_hand_over() {
         loom::model(|| {
@@ -38,8 +39,11 @@ mod models {
                 thread::spawn(move || mutex.lock().add(1))
             });
             mutex.lock().add(1);
-            others.map(|other| other.join().unwrap());
-            assert_eq!(mutex.try_lock().unwrap().get(), 3);
+            mutex.lock().add(1);
+            for other in others {
+                other.join().unwrap();
+            }
+            assert_eq!(mutex.try_lock().unwrap().get(), 4);
         });
     }
 

@@ -36,8 +36,7 @@ mod models {
     #[test]
     fn loom_it_is_done_once() {
         loom::model(|| {
-            let shared =
-                Arc::new(Shared { once: Once::new(), value: UnsafeCell::new(0) });
+            let shared = Arc::new(Shared { once: Once::new(), value: UnsafeCell::new(0) });
             let others = [(); 2].map(|()| {
                 let shared = shared.clone();
                 thread::spawn(move || {
@@ -49,7 +48,9 @@ mod models {
             if shared.try_once().is_ok() {
                 assert_eq!(shared.get(), 2);
             }
-            others.map(|other| other.join().unwrap());
+            for other in others {
+                other.join().unwrap();
+            }
             assert!(shared.once.is_completed());
         });
     }

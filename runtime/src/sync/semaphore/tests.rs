@@ -48,7 +48,9 @@ mod models {
                 thread::spawn(move || drop(semaphore.acquire()))
             });
             drop(semaphore.acquire());
-            others.map(|other| other.join().unwrap());
+            for other in others {
+                other.join().unwrap();
+            }
             assert_eq!(semaphore.available_permits(), 1);
         });
     }
