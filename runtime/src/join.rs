@@ -1,6 +1,6 @@
 //! Waiting for the end of a goroutine, and handles to it.
 
-use crate::chan::{self, Receiver, RecvArm, Sender, Source};
+use crate::chan::{self, Receiver, RecvArm, Sealed, Sender, Source};
 use crate::goroutine::{GoroutineId, GoroutineRef, WaitReason};
 use crate::park::{self, Parking};
 use crate::sched::{Reference, current, unjoined};
@@ -248,6 +248,8 @@ fn drop_watch(goroutine: GoroutineRef, watch: Watch) {
         let _unjoined = goroutine.unjoin();
     }
 }
+
+impl<T> Sealed for JoinHandle<T> {}
 
 /// In a receive arm of a select: `Ok(())` once the goroutine has ended, so that a join does not wait.
 ///

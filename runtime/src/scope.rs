@@ -1,6 +1,6 @@
 //! Goroutines that borrow from their spawner's frame.
 
-use crate::chan::{RecvArm, Source};
+use crate::chan::{RecvArm, Sealed, Source};
 use crate::goroutine::{GoroutineId, Observer, WaitReason};
 use crate::join::JoinHandle;
 use crate::park::{self, Parking};
@@ -205,6 +205,8 @@ impl<T> ScopedJoinHandle<'_, T> {
         self.handle.cancel();
     }
 }
+
+impl<T> Sealed for ScopedJoinHandle<'_, T> {}
 
 /// In a receive arm of a select: `Ok(())` once the goroutine has ended.
 impl<T> Source for ScopedJoinHandle<'_, T> {

@@ -47,7 +47,8 @@ fn assert_refused(tx: &Sender<u32>) {
 
 #[test]
 fn what_was_buffered_is_received() {
-    let closings: [fn(&Sender<u32>, &Receiver<u32>); 3] = [
+    type Close = fn(&Sender<u32>, &Receiver<u32>);
+    let closings: [Close; 3] = [
         |tx, _| tx.close(),
         |_, rx| rx.close(),
         |tx, rx| {

@@ -306,7 +306,7 @@ fn every_kind_of_wait_races_with_every_other() {
 #[test]
 fn cancelled_selects_lose_nothing() {
     parties(|cast| {
-        for capacity in CAPACITIES {
+        for capacity in [Some(0), Some(1), None] {
             let (ledger, (stop, stopped)) = (Arc::<Ledger>::default(), bounded(0));
             let ((tx1, rx1), (tx2, rx2)) = (channel(capacity), channel(capacity));
             let (count, _counted) = bounded(1);
@@ -317,7 +317,7 @@ fn cancelled_selects_lose_nothing() {
                 move || trade(&tx, &rx, &stopped, &ledger, &count)
             };
             let steady: Vec<_> = (0..2).map(|i| cast.spawn(trader(i == 0))).collect();
-            for round in 0..12 {
+            for round in 0..8 {
                 let doomed: [JoinHandle<()>; 2] = [cast.go(trader(false)), cast.go(trader(true))];
                 give_way(round % 6);
                 doomed.iter().for_each(JoinHandle::cancel);

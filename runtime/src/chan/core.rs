@@ -2,8 +2,9 @@
 //!
 //! # Invariants, whenever the lock is free
 //!
-//! * Receivers wait only if the buffer is empty; senders only if it is full. So never both, except that a
-//!   select may wait on both sides (it does not meet itself).
+//! * Receivers wait only if the buffer is empty; senders only if it is full (a value that was given back may
+//!   fill it over its capacity). So never both, except that a select may wait on both sides (it does not meet
+//!   itself).
 //! * Once closed it stays closed, nobody waits for long (`close` serves all), and the buffer only shrinks.
 //!
 //! Waiters whose park has ended otherwise may still stand in a queue, until they take the lock: they count
@@ -123,11 +124,11 @@ impl<T> State<T> {
     /// # Safety
     /// `slot` has room for a value.
     #[inline]
-    pub(super) unsafe fn receive(&mut self, slot: *mut T) -> Attempt {
+    pub(super) unsafe fn receive(&mut self, slot: *mut T, capacity: usize) -> Attempt {
         if let Some(value) = self.buffer.pop_front() {
             // SAFETY: by the contract above.
             unsafe { slot.write(value) };
-            return Attempt::Done(self.refill());
+            return Attempt::Done(self.refill(capacity));
         }
         let handed = self.senders.serve(Verdict::Served, |from| {
             // SAFETY: a sender left its value there (`send`, `SendArm`), and there is room here.
@@ -140,10 +141,11 @@ impl<T> State<T> {
         }
     }
 
-    /// There is room in the buffer: the next sender need not wait any more.
+    /// There may be room in the buffer: then the next sender need not wait any more.
     #[inline]
-    fn refill(&mut self) -> Wake {
-        if self.senders.is_empty() {
+    fn refill(&mut self, capacity: usize) -> Wake {
+        // Full still if something was given back.
+        if self.senders.is_empty() || self.buffer.len() >= capacity {
             return Wake::NOBODY;
         }
         let mut bytes = MaybeUninit::<T>::uninit();
@@ -232,26 +234,28 @@ impl<T> Chan<T> {
     /// Sends, and gives the value back if that was refused.
     #[inline]
     pub(super) fn send(&self, value: T, wait: Wait) -> Result<(), (Refused, T)> {
-        // Never moved: servers get its address.
-        let mut value = value;
-        let slot = &raw mut value;
+        // Never moved again: servers get its address. And once it is theirs this is only memory: a `Box` must
+        // not even be forgotten here, when its new owner may have freed what it points to.
+        let mut value = MaybeUninit::new(value);
+        let slot = value.as_mut_ptr();
         let mut state = self.state.lock();
         // SAFETY: the value is there.
         match unsafe { state.send(slot, self.capacity) }.in_time(self) {
             Attempt::Done(wake) => {
                 drop(state);
-                mem::forget(value);
                 wake.wake();
                 Ok(())
             }
             Attempt::Closed => {
                 drop(state);
-                Err((Refused::Closed, value))
+                // SAFETY: it has not moved.
+                Err((Refused::Closed, unsafe { value.assume_init() }))
             }
             Attempt::MustWait => {
                 let Wait::Until(deadline) = wait else {
                     drop(state);
-                    return Err((Refused::NotNow, value));
+                    // SAFETY: it has not moved.
+                    return Err((Refused::NotNow, unsafe { value.assume_init() }));
                 };
                 let parking = Parking::open();
                 let waiter = Waiter::new();
@@ -262,14 +266,16 @@ impl<T> Chan<T> {
                 let cause = parking.wait(WaitReason::Send, self.sooner(deadline));
                 if cause == Cause::Notified {
                     if waiter.verdict() == Verdict::Closed {
-                        return Err((Refused::Closed, value));
+                        // SAFETY: it has not moved.
+                        return Err((Refused::Closed, unsafe { value.assume_init() }));
                     }
-                    // Ownership went with the claim.
-                    mem::forget(value);
+                    // It went with the claim.
                     return Ok(());
                 }
                 // SAFETY: it was enlisted there.
                 unsafe { self.state.lock().delist_sender(&waiter) };
+                // SAFETY: it has not moved, and nobody knows its address any more.
+                let value = unsafe { value.assume_init() };
                 park::unwind_if_cancelled(cause);
                 Err((self.timed_out(), value))
             }
@@ -282,7 +288,7 @@ impl<T> Chan<T> {
         let slot = room.as_mut_ptr();
         let mut state = self.state.lock();
         // SAFETY: there is room.
-        match unsafe { state.receive(slot) }.in_time(self) {
+        match unsafe { state.receive(slot, self.capacity) }.in_time(self) {
             Attempt::Done(wake) => {
                 drop(state);
                 wake.wake();
@@ -312,12 +318,12 @@ impl<T> Chan<T> {
         Ok(unsafe { room.assume_init() })
     }
 
-    /// A value was received by somebody who did not live to see it: the next one gets it. For that the
-    /// buffer may exceed the capacity.
+    /// A value was received by a future that did not live to see it: the next one gets it. For that the
+    /// buffer may exceed the capacity. If several are given back, they may change places.
     #[cold]
     pub(super) fn give_back(&self, value: T) {
-        let mut value = value;
-        let slot = &raw mut value;
+        let mut value = MaybeUninit::new(value);
+        let slot = value.as_mut_ptr();
         let mut state = self.state.lock();
         let handed = state.receivers.serve_idle(Verdict::Served, |to| {
             // SAFETY: as in `State::send`.
@@ -326,10 +332,10 @@ impl<T> Chan<T> {
         match handed {
             Some(wake) => {
                 drop(state);
-                mem::forget(value);
                 wake.wake();
             }
-            None => state.buffer.push_front(value),
+            // SAFETY: it has not moved.
+            None => state.buffer.push_front(unsafe { value.assume_init() }),
         }
     }
 

@@ -93,7 +93,7 @@ impl Event<Instant> for Tick {
 }
 
 /// The first multiple of the period after `at` that is later than `now`; `None` when the clock ends first.
-pub(crate) fn following(at: Instant, period: Duration, now: Instant) -> Option<Instant> {
+fn following(at: Instant, period: Duration, now: Instant) -> Option<Instant> {
     let missed = now.saturating_duration_since(at).as_nanos().checked_div(period.as_nanos());
     // A period of nothing: always now.
     let Some(missed) = missed else { return Some(now) };

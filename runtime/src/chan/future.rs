@@ -7,8 +7,9 @@
 use super::select::{Arm, Locks, RecvArm, SendArm, Sink, Source, delist};
 use super::{Receiver, RecvError, SendError, Sender};
 use crate::sched::TaskDeadline;
-use crate::ticket::Cause;
 use crate::ticket::task::TaskPark;
+use crate::ticket::{Cause, Ticket};
+use crate::waitq::Wake;
 use std::fmt;
 use std::marker::PhantomPinned;
 use std::pin::Pin;
@@ -27,7 +28,7 @@ impl<A: Arm> Waiting<A> {
         Waiting { arm, park: None, _pinned: PhantomPinned }
     }
 
-    /// Ready once the arm has gone ahead. Not to be called again after that.
+    /// Ready once the arm has gone ahead. To poll it again after that panics.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         // SAFETY: the arm is not moved out of it.
         let this = unsafe { self.get_unchecked_mut() };
@@ -40,21 +41,36 @@ impl<A: Arm> Waiting<A> {
                     return Poll::Ready(());
                 }
             }
-            let lock = this.arm.lock();
-            let locked = Locks::take(lock.as_slice());
-            // SAFETY: the lock is held, and the arm has not gone ahead.
-            if let Some(wake) = unsafe { this.arm.attempt() } {
-                drop(locked);
+            // First without a park, and then, if it must wait, once more with one: what that needs may allocate
+            // or fail, and so had better not happen under the lock.
+            if let Some(wake) = this.attempt(None) {
                 wake.wake();
                 return Poll::Ready(());
             }
             let park = TaskPark::open();
-            // SAFETY: the lock is held; the arm is pinned, and `leave` delists it before it is dropped.
-            unsafe { this.arm.enlist(park.ticket()) };
-            drop(locked);
-            let deadline = this.arm.due().map(|due| TaskDeadline::set(due, park.ticket()));
+            let ticket = park.ticket();
+            let deadline = this.arm.due().map(|due| TaskDeadline::set(due, ticket));
             this.park = Some((park, deadline));
+            if let Some(wake) = this.attempt(Some(ticket)) {
+                this.park = None;
+                wake.wake();
+                return Poll::Ready(());
+            }
         }
+    }
+
+    /// Lets the arm go ahead, if it can. Otherwise it waits, if there is a ticket, which is that of `park`.
+    fn attempt(&self, ticket: Option<Ticket>) -> Option<Wake> {
+        let lock = self.arm.lock();
+        let _locked = Locks::take(lock.as_slice());
+        // SAFETY: the lock is held.
+        let wake = unsafe { self.arm.attempt() };
+        if let (None, Some(ticket)) = (&wake, ticket) {
+            // SAFETY: the lock is held; the arm is pinned, and as there is a park, `leave` delists it before it is
+            // dropped.
+            unsafe { self.arm.enlist(ticket) };
+        }
+        wake
     }
 
     /// Ends the park, and takes the arm back; true when it has gone ahead.
@@ -71,7 +87,8 @@ impl<A: Arm> Waiting<A> {
 
 /// Receives the next value; made by [`Receiver::recv_async`].
 ///
-/// If it is dropped, no value is lost: one that was on its way to it goes to the next receiver.
+/// If it is dropped, no value is lost: one that was on its way to it goes to the next receiver. (If several are
+/// dropped at once, what was on its way to them may change places.)
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct RecvFuture<'a, T>(Waiting<RecvArm<'a, T>>);
 
@@ -100,6 +117,9 @@ impl<T> Drop for RecvFuture<'_, T> {
 /// Sends a value; made by [`Sender::send_async`].
 ///
 /// If it is dropped before it is ready, the value may have been sent; otherwise it is dropped.
+///
+/// # Panics
+/// When it is polled again after it was ready.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendFuture<'a, T>(Waiting<SendArm<'a, T>>);
 

@@ -2,7 +2,6 @@
 
 use super::Receiver;
 use std::fmt;
-use std::iter::FusedIterator;
 
 /// See [`Receiver::iter`].
 pub struct Iter<'a, T>(&'a Receiver<T>);
@@ -48,10 +47,6 @@ impl<T> Iterator for IntoIter<T> {
         self.0.recv().ok()
     }
 }
-
-// A closed channel stays closed.
-impl<T> FusedIterator for Iter<'_, T> {}
-impl<T> FusedIterator for IntoIter<T> {}
 
 impl<'a, T> IntoIterator for &'a Receiver<T> {
     type Item = T;

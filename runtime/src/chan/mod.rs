@@ -34,11 +34,10 @@ pub use error::{
     RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError, TryRecvError,
     TrySelectError, TrySendError,
 };
-pub(crate) use event::following;
 pub use future::{RecvFuture, SendFuture};
 pub use iter::{IntoIter, Iter, TryIter};
 pub use select::{Select, SelectedOperation};
-pub(crate) use select::{RecvArm, Source};
+pub(crate) use select::{RecvArm, Sealed, Source};
 #[doc(hidden)]
 pub use select::macros;
 

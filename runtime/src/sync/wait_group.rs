@@ -14,7 +14,7 @@
 //! that stretch, and is let out by the zero that ends it, also if the count goes up again at once. Nobody is let
 //! out by a zero that came before.
 
-use crate::chan::{self, Receiver, RecvArm, RecvTimeoutError, Sender, Source};
+use crate::chan::{self, Receiver, RecvArm, RecvTimeoutError, Sealed, Sender, Source};
 use crate::join::JoinHandle;
 use crate::primitive::Locked;
 use crate::primitive::atomic::{AtomicUsize, Ordering};
@@ -278,6 +278,8 @@ impl Drop for Done {
         self.0.done();
     }
 }
+
+impl Sealed for WaitGroup {}
 
 impl Source for WaitGroup {
     type Item = ();

@@ -36,6 +36,10 @@
 //! Parkers live in memory that is never unmapped and never becomes anything else than a parker
 //! (goroutine slots, the pools of thread and task parkers), and the generation survives the reuse of a slot. So a
 //! ticket is a plain copyable value that is safe to claim at any time: a stale one just loses.
+//!
+//! A parker lies at the beginning of what it belongs to (a goroutine's header, a thread's or task's parker), and that
+//! is found by its address. The aliasing model that allows this for a pointer made from `&Parker` is Tree Borrows;
+//! Stacked Borrows would confine it to the parker's own bytes.
 
 mod pool;
 pub(crate) mod task;

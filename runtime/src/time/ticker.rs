@@ -1,6 +1,6 @@
 //! Ticks at regular intervals.
 
-use crate::chan::{self, Receiver, RecvArm, Source};
+use crate::chan::{self, Receiver, RecvArm, Sealed, Source};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,8 @@ fn ticks(period: Duration) -> Receiver<Instant> {
     assert!(!period.is_zero(), "the period of a ticker is zero");
     chan::tick(period)
 }
+
+impl Sealed for Ticker {}
 
 impl Source for Ticker {
     type Item = Instant;

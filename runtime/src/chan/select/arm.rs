@@ -13,9 +13,20 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Only this crate knows what can stand in a select: the arms' memory is written to by others, and the
+/// dynamic form finds out by their addresses of which type they are.
+pub trait Sealed {}
+
+impl<T> Sealed for Receiver<T> {}
+impl<T> Sealed for Sender<T> {}
+impl<S: Sealed + ?Sized> Sealed for &S {}
+impl<S: Sealed> Sealed for Option<S> {}
+impl<T> Sealed for RecvArm<'_, T> {}
+impl<T> Sealed for SendArm<'_, T> {}
+
 /// One arm, as the select sees it. While the select runs, an arm stays where it is; others write to it
 /// under its lock, so everything works on a shared reference.
-pub trait Arm {
+pub trait Arm: Sealed {
     /// What protects the other side, if there is one.
     fn lock(&self) -> Option<&Lock>;
 
@@ -26,8 +37,11 @@ pub trait Arm {
 
     /// Goes ahead if it can.
     ///
+    /// # Panics
+    /// It has gone ahead.
+    ///
     /// # Safety
-    /// The lock is held. It has not gone ahead yet.
+    /// The lock is held.
     unsafe fn attempt(&self) -> Option<Wake>;
 
     /// Waits for its turn.
@@ -132,7 +146,7 @@ impl<T> Feed<'_, T> {
     message = "`{Self}` cannot stand in a receive arm of a select",
     label = "not a `Receiver`, nor another thing that can be received from"
 )]
-pub trait Source {
+pub trait Source: Sealed {
     /// What it gives.
     type Item;
 
@@ -177,7 +191,7 @@ impl<S: Source> Source for Option<S> {
     message = "`{Self}` cannot stand in a send arm of a select",
     label = "not a `Sender`"
 )]
-pub trait Sink {
+pub trait Sink: Sealed {
     /// What it takes.
     type Item;
 
@@ -318,6 +332,7 @@ impl<T> Arm for RecvArm<'_, T> {
     }
 
     unsafe fn attempt(&self) -> Option<Wake> {
+        assert!(self.outcome.get() == Outcome::Open, "the arm has gone ahead");
         let room = self.room.get();
         let Some(chan) = self.feed.chan() else {
             let Feed::Event(event) = &self.feed else { unreachable!("every other feed is one") };
@@ -330,7 +345,7 @@ impl<T> Arm for RecvArm<'_, T> {
         // SAFETY: the lock is held, and the reference used at once.
         let state = unsafe { chan.state().value() };
         // SAFETY: there is room, as it has not gone ahead yet.
-        match unsafe { state.receive(room.cast()) }.in_time(chan) {
+        match unsafe { state.receive(room.cast(), chan.capacity()) }.in_time(chan) {
             Attempt::Done(wake) => {
                 self.outcome.set(Outcome::Moved);
                 Some(wake)
@@ -419,6 +434,7 @@ impl<T> Arm for SendArm<'_, T> {
     }
 
     unsafe fn attempt(&self) -> Option<Wake> {
+        assert!(self.outcome.get() == Outcome::Open, "the arm has gone ahead");
         let chan = self.chan?;
         // SAFETY: the lock is held, and the reference used at once.
         let state = unsafe { chan.state().value() };

@@ -17,7 +17,7 @@ mod arm;
 mod dynamic;
 mod small;
 
-pub(crate) use arm::{Arm, RecvArm, SendArm, Sink, Source};
+pub(crate) use arm::{Arm, RecvArm, Sealed, SendArm, Sink, Source};
 pub use dynamic::{Select, SelectedOperation};
 
 use crate::goroutine::WaitReason;
@@ -118,19 +118,17 @@ fn run_entries(entries: &mut [Entry<'_>], locks: &[&Lock], limit: Limit) -> Opti
                 return Some(entry.index);
             }
         }
-        let mut first = match limit {
+        let deadline = match limit {
             Limit::Now => return None,
             Limit::At(deadline) => Some(deadline),
             Limit::Never => None,
         };
+        let first = entries.iter().filter_map(|entry| entry.arm.due()).chain(deadline).min();
         let parking = Parking::open();
         for Entry { arm, .. } in &*entries {
-            // SAFETY: as above. They are borrowed until this returns, and delisted before.
+            // SAFETY: as above. They are borrowed until this returns, and delisted before: nothing in between
+            // unwinds.
             unsafe { arm.enlist(parking.ticket()) };
-            first = match (first, arm.due()) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
         }
         drop(locked);
         let cause = parking.wait(WaitReason::Select, first);

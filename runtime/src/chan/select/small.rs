@@ -1,6 +1,7 @@
 //! A box for an arm of any type, without an allocation if the arm is small.
 
 use super::dynamic::DynamicArm;
+use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
 
@@ -9,7 +10,8 @@ const WORDS: usize = 24;
 
 /// Owns one arm. It may be moved as long as nobody has left the arm's address anywhere.
 pub(super) struct SmallArm<'a> {
-    words: [MaybeUninit<usize>; WORDS],
+    /// In a cell, as others write to arms that are shared.
+    words: UnsafeCell<[MaybeUninit<usize>; WORDS]>,
     /// Finds the arm in `words`.
     find: unsafe fn(*mut ()) -> *mut (dyn DynamicArm<'a> + 'a),
     /// It lies in a box of its own, and `words` has that.
@@ -47,12 +49,12 @@ impl<'a> SmallArm<'a> {
             unsafe { words.as_mut_ptr().cast::<T>().write(arm) };
             find_inline::<T>
         };
-        SmallArm { words, find, boxed, owns: PhantomData }
+        SmallArm { words: UnsafeCell::new(words), find, boxed, owns: PhantomData }
     }
 
     pub(super) fn get(&self) -> &(dyn DynamicArm<'a> + 'a) {
         // SAFETY: what `new` put there, which lives as long as this.
-        unsafe { &*(self.find)(self.words.as_ptr().cast_mut().cast()) }
+        unsafe { &*(self.find)(self.words.get().cast()) }
     }
 
     /// The arm by value.
@@ -60,9 +62,9 @@ impl<'a> SmallArm<'a> {
     /// # Safety
     /// It is a `T`.
     pub(super) unsafe fn take<T: DynamicArm<'a> + 'a>(self) -> T {
-        let mut this = ManuallyDrop::new(self);
+        let this = ManuallyDrop::new(self);
         // SAFETY: by the contract above it was put there by `new::<T>`; `this` is not used again.
-        let arm = unsafe { (this.find)(this.words.as_mut_ptr().cast()) }.cast::<T>();
+        let arm = unsafe { (this.find)(this.words.get().cast()) }.cast::<T>();
         if this.boxed {
             // SAFETY: from a box of `new`.
             *unsafe { Box::from_raw(arm) }
@@ -76,7 +78,7 @@ impl<'a> SmallArm<'a> {
 impl Drop for SmallArm<'_> {
     fn drop(&mut self) {
         // SAFETY: what `new` put there; nobody uses it after this.
-        let arm = unsafe { (self.find)(self.words.as_mut_ptr().cast()) };
+        let arm = unsafe { (self.find)(self.words.get().cast()) };
         if self.boxed {
             // SAFETY: from a box of `new`.
             drop(unsafe { Box::from_raw(arm) });

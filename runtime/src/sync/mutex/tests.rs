@@ -28,11 +28,18 @@ mod models {
         }
     }
 
+    /// With two preemptions: with three it takes minutes.
+    fn check(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(model);
+    }
+
     /// Three who lock, one of them twice; whoever has tried in vain gets it handed over (see
     /// `Note::is_impatient`).
     #[test]
     fn loom_three_lockers_with_hand_over() {
-        loom::model(|| {
+        check(|| {
             let mutex = Arc::new(Mutex::new(Counter::new()));
             let others = [(); 2].map(|()| {
                 let mutex = mutex.clone();
