@@ -65,6 +65,7 @@ struct Value {
     received: bool,
     recv_start: u64,
     recv_end: u64,
+    dropped: u64,
 }
 
 impl Value {
@@ -80,7 +81,13 @@ impl Value {
             received: get(&slot.received) > 0,
             recv_start: time(&slot.recv_start),
             recv_end: time(&slot.recv_end),
+            dropped: time(&slot.dropped),
         }
+    }
+
+    /// Until when it was surely in the channel, if it was sent.
+    fn leaves(&self) -> u64 {
+        if self.received { self.recv_start } else { self.dropped }
     }
 }
 
@@ -117,8 +124,8 @@ fn room(channel: usize, capacity: Option<usize>, values: &[Value]) {
     let Some(capacity) = capacity else { return };
     for last in values.iter().filter(|value| value.sent == Sent::Yes) {
         let inside = values.iter().filter(|value| {
-            let leaves = if value.received { value.recv_start } else { u64::MAX };
-            value.sent == Sent::Yes && value.send_end <= last.send_end && leaves > last.send_end
+            let sent = value.sent == Sent::Yes && value.send_end <= last.send_end;
+            sent && value.leaves() > last.send_end
         });
         let inside = inside.count();
         if inside > capacity {
@@ -134,10 +141,7 @@ fn absences(channel: usize, capacity: Option<usize>, book: &Book, values: &[Valu
         match what {
             Absent::Values => {
                 let there = values.iter().find(|value| {
-                    value.sent == Sent::Yes
-                        && value.send_end < start
-                        && value.received
-                        && value.recv_start > end
+                    value.sent == Sent::Yes && value.send_end < start && value.leaves() > end
                 });
                 if let Some(value) = there {
                     die(format!("in channel {channel} nothing was found: {absence:?}, {value:?}"));

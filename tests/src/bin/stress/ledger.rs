@@ -77,6 +77,7 @@ pub(crate) struct Slot {
     pub(crate) recv_start: AtomicU64,
     pub(crate) recv_end: AtomicU64,
     pub(crate) drops: AtomicU32,
+    pub(crate) dropped: AtomicU64,
     /// It was dropped when its channel had no receiver.
     pub(crate) adrift: AtomicBool,
 }
@@ -217,6 +218,7 @@ impl Ledger {
         if slot.drops.fetch_add(1, Ordering::Relaxed) != 0 {
             die(format!("value {id} of channel {channel} was dropped twice"));
         }
+        slot.dropped.store(now(), Ordering::Relaxed);
         if self.books[channel].receivers.load(Ordering::SeqCst) == 0 {
             slot.adrift.store(true, Ordering::Relaxed);
         }

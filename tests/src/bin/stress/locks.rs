@@ -172,19 +172,20 @@ impl<const WORDS: usize> Shelf<WORDS> {
 
     /// The value, when it is over.
     pub(crate) fn put(&self, value: Value<WORDS>) -> Result<(), Value<WORDS>> {
-        let unlocked = value.id().is_multiple_of(2);
+        let (unlocked, all) = (value.id().is_multiple_of(2), value.id().is_multiple_of(3));
         let mut state = self.state.lock();
         if state.over {
             return Err(value);
         }
         state.values.push_back(value);
         self.len.store(state.values.len(), Ordering::SeqCst);
-        if unlocked {
-            drop(state);
-            self.changed.notify_one();
+        let locked = (!unlocked).then_some(state);
+        if all {
+            self.changed.notify_all();
         } else {
             self.changed.notify_one();
         }
+        drop(locked);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Random programs over channels, selects, time limits, cancels and locks, for as long as one likes.
 //!
-//! A program is made from a seed (`program.rs`): a few channels and locks, and goroutines and threads with lists of
+//! A program is made from a seed (`program.rs`, `make.rs`): a few channels and locks, and goroutines and threads with lists of
 //! things to do to them. It runs (`party.rs`, `select.rs`, `locks.rs`) under a supervisor that keeps it from
 //! standing still (`supervisor.rs`). Every value that is sent has an entry in a ledger (`ledger.rs`), from which
 //! it is found out in the end whether all that has happened can have happened (`history.rs`). Nothing may be left:
@@ -14,6 +14,7 @@ mod ends;
 mod history;
 mod ledger;
 mod locks;
+mod make;
 mod party;
 mod program;
 mod random;
@@ -61,6 +62,7 @@ fn main() {
             report(info);
         }
     }));
+    thread::spawn(|| report::watch(3 * supervisor::limit()));
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
     let first = arguments.seed.unwrap_or(clock.as_micros() as u64);
@@ -91,7 +93,7 @@ fn run(seed: u64, workers: Option<usize>) {
     let _told = TellOnPanic(seed);
     let program = Arc::new(Program::new(seed));
     let workers = workers.unwrap_or(program.workers);
-    at(&[workers], &[program.migratable], 3 * supervisor::limit(), |setup| {
+    at(&[workers], &[program.migratable], 6 * supervisor::limit(), |setup| {
         supervisor::run(seed, &program, setup);
     });
 }

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::ledger::{LEDGER, lock};
 use crate::program::{Program, Step, Steps};
@@ -13,6 +15,7 @@ static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
 
 struct Current {
     seed: u64,
+    began: Instant,
     program: Arc<Program>,
     parties: Vec<Arc<Status>>,
 }
@@ -120,7 +123,24 @@ impl Drop for Waiting<'_> {
 
 /// From now on this program runs.
 pub(crate) fn begin(seed: u64, program: &Arc<Program>) {
-    *lock(&CURRENT) = Some(Current { seed, program: program.clone(), parties: Vec::new() });
+    let (program, began) = (program.clone(), Instant::now());
+    *lock(&CURRENT) = Some(Current { seed, began, program, parties: Vec::new() });
+}
+
+/// Now none runs.
+pub(crate) fn end() {
+    *lock(&CURRENT) = None;
+}
+
+/// Ends the process when a program takes longer than that: its supervisor must be stuck, too.
+pub(crate) fn watch(limit: Duration) -> ! {
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let began = lock(&CURRENT).as_ref().map(|current| current.began);
+        if began.is_some_and(|began| began.elapsed() > limit) {
+            die("the supervisor is stuck");
+        }
+    }
 }
 
 pub(crate) fn join(parent: Option<u32>, steps: &Steps) -> Arc<Status> {

@@ -57,6 +57,7 @@ pub(crate) fn run(seed: u64, program: &Arc<Program>, setup: Setup) {
         run_with::<0>(program, setup);
     }
     history::check(program);
+    report::end();
 }
 
 fn run_with<const WORDS: usize>(program: &Arc<Program>, setup: Setup) {
