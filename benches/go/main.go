@@ -1,5 +1,5 @@
-// One work in Go, several rounds: prints the nanoseconds per operation of each round. The same as
-// src/bin/rounds.rs; against-go.sh runs both in turn.
+// One work in Go, several rounds: prints a line for each, the nanoseconds per operation and what else
+// there is to know of it. The same as src/bin/rounds.rs; against-go.sh runs both in turn.
 package main
 
 import (
@@ -7,25 +7,43 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"sync"
 	"time"
 )
 
 const (
-	usage    = "usage: rounds spawn|spawn-join|spawn-join-reused|yield COUNT ROUNDS"
-	workers  = 2
-	yielders = 100
+	usage = "usage: rounds spawn|spawn-join|spawn-join-reused|yield|skynet|ping-pong|many-to-many|select|" +
+		"mutex|sleepers COUNT ROUNDS"
+	workers = 2
+	// How many goroutines yield, or lock.
+	crowd = 100
+	// How many goroutines send into one channel of this capacity; as many receive.
+	parties  = 4
+	capacity = 128
+	// Children of a node of skynet.
+	children = 10
 )
+
+// A round is what a work took in all, and the longest that an operation took where that is known.
+type round struct {
+	elapsed time.Duration
+	worst   time.Duration
+}
 
 func main() {
 	if len(os.Args) != 4 {
 		fail(usage)
 	}
-	works := map[string]func(int) time.Duration{
+	works := map[string]func(int) round{
 		"spawn":             spawnAll,
 		"spawn-join":        spawnJoin,
 		"spawn-join-reused": spawnJoinReused,
 		"yield":             yieldAmong,
+		"skynet":            skynet,
+		"ping-pong":         pingPong,
+		"many-to-many":      manyToMany,
+		"select":            selectOfTwo,
+		"mutex":             mutexAmong,
+		"sleepers":          sleepers,
 	}
 	work := works[os.Args[1]]
 	count, countErr := strconv.Atoi(os.Args[2])
@@ -35,81 +53,31 @@ func main() {
 	}
 	runtime.GOMAXPROCS(workers)
 	for range rounds {
-		fmt.Printf("%.1f\n", float64(work(count).Nanoseconds())/float64(count))
+		result := work(count)
+		fmt.Printf("ns %.1f", float64(result.elapsed.Nanoseconds())/float64(count))
+		if result.worst != 0 {
+			fmt.Printf(" worst %d", result.worst.Nanoseconds())
+		}
+		fmt.Println()
 	}
 }
 
-// spawnAll spawns count goroutines and waits for all. A WaitGroup panics when it is counted below
-// zero, and Wait returns at zero: each one ran.
-func spawnAll(count int) time.Duration {
-	start := time.Now()
-	var all sync.WaitGroup
-	all.Add(count)
-	for range count {
-		go func() { all.Done() }()
-	}
-	all.Wait()
-	return time.Since(start)
+// since is a round that began at start and knows nothing else.
+func since(start time.Time) round {
+	return round{elapsed: time.Since(start)}
 }
 
-// spawnJoin spawns a goroutine and waits for its result, count times. Each has a channel of its own,
-// which is what a JoinHandle is.
-func spawnJoin(count int) time.Duration {
-	start := time.Now()
-	sum := 0
-	for i := range count {
-		result := make(chan int, 1)
-		go func() { result <- i }()
-		sum += <-result
+// share is what each of among does, if they do count together.
+func share(count, among int) int {
+	if count%among != 0 {
+		fail("so many operations cannot be shared by all")
 	}
-	elapsed := time.Since(start)
-	checkSum(sum, count)
-	return elapsed
-}
-
-// spawnJoinReused does the same with one channel for all: the least that Go can do.
-func spawnJoinReused(count int) time.Duration {
-	start := time.Now()
-	sum := 0
-	result := make(chan int, 1)
-	for i := range count {
-		go func() { result <- i }()
-		sum += <-result
-	}
-	elapsed := time.Since(start)
-	checkSum(sum, count)
-	return elapsed
-}
-
-// yieldAmong lets goroutines yield count times in all.
-func yieldAmong(count int) time.Duration {
-	times := count / yielders
-	start := time.Now()
-	results := make(chan int, yielders)
-	for range yielders {
-		go func() {
-			yields := 0
-			for range times {
-				runtime.Gosched()
-				yields++
-			}
-			results <- yields
-		}()
-	}
-	yields := 0
-	for range yielders {
-		yields += <-results
-	}
-	elapsed := time.Since(start)
-	if yields != yielders*times {
-		fail("a goroutine stopped before its last yield")
-	}
-	return elapsed
+	return count / among
 }
 
 func checkSum(sum, count int) {
 	if sum != count*(count-1)/2 {
-		fail("a goroutine did not run, or its result is wrong")
+		fail("something was lost, or is wrong")
 	}
 }
 

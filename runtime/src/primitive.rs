@@ -42,10 +42,10 @@ pub(crate) use std::{thread::yield_now, thread_local};
 
 #[cfg(loom)]
 use loom::sync as imp;
-#[cfg(not(loom))]
-use std::sync as imp;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
+#[cfg(not(loom))]
+use std::sync as imp;
 use std::sync::PoisonError;
 use std::time::Duration;
 

@@ -5,10 +5,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use fibra::Goroutine;
 use fibra::coroutine::{Coroutine, Step};
 use fibra_benches::arguments;
 use fibra_benches::on_fibra::{self, Affinity, Countdown};
@@ -115,40 +113,7 @@ fn yield_now(n: usize) {
 
 /// An operation is an unpark of the other goroutine and a park of this one.
 fn park_unpark(n: usize) {
-    let game = Arc::new(Game { turn: AtomicUsize::new(0), players: Default::default() });
-    let players = [0, 1].map(|me| {
-        let game = game.clone();
-        fibra::spawn(move || game.play(me, n))
-    });
-    for player in players {
-        player.join().expect("no panic");
-    }
-    assert_eq!(game.turn.load(Ordering::Acquire), n, "a turn was lost");
-}
-
-struct Game {
-    turn: AtomicUsize,
-    players: [OnceLock<Goroutine>; 2],
-}
-
-impl Game {
-    fn play(&self, me: usize, turns: usize) {
-        let myself = fibra::current().expect("a player is a goroutine");
-        self.players[me].set(myself).expect("each player plays once");
-        let other = loop {
-            match self.players[1 - me].get() {
-                Some(other) => break other,
-                None => fibra::yield_now(),
-            }
-        };
-        for turn in (me..turns).step_by(2) {
-            while self.turn.load(Ordering::Acquire) != turn {
-                fibra::park();
-            }
-            self.turn.store(turn + 1, Ordering::Release);
-            other.unpark();
-        }
-    }
+    on_fibra::hand_over(n, None);
 }
 
 /// An operation is one resume and one suspend.

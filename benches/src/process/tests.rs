@@ -1,6 +1,6 @@
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -38,4 +38,16 @@ fn switches_of_a_thread_are_counted() {
     sleeper.join().unwrap();
     assert!(after.since(&before) >= 50);
     assert!(after.threads() > 0);
+}
+
+#[test]
+fn cpu_time_does_not_count_sleep() {
+    let before = thread_cpu_time();
+    let start = Instant::now();
+    thread::sleep(Duration::from_millis(100));
+    let asleep = thread_cpu_time() - before;
+    assert!(asleep < start.elapsed() / 2, "{asleep:?}");
+    let before = thread_cpu_time();
+    assert!(crate::job::compute() >= crate::job::LENGTH);
+    assert!(thread_cpu_time() - before >= crate::job::LENGTH);
 }

@@ -36,10 +36,10 @@ pub use error::{
 };
 pub use future::{RecvFuture, SendFuture};
 pub use iter::{IntoIter, Iter, TryIter};
-pub use select::{Select, SelectedOperation};
-pub(crate) use select::{RecvArm, Sealed, Source};
 #[doc(hidden)]
 pub use select::macros;
+pub(crate) use select::{RecvArm, Sealed, Source};
+pub use select::{Select, SelectedOperation};
 
 use self::core::{Chan, Refused, Wait};
 use event::{After, Event, Tick};
@@ -308,7 +308,9 @@ impl<T> Receiver<T> {
         match &self.flavor {
             Flavor::Chan(chan) => chan.len(),
             // The message that is there once its time has come.
-            Flavor::Event(event) => usize::from(event.due().is_some_and(|due| due <= Instant::now())),
+            Flavor::Event(event) => {
+                usize::from(event.due().is_some_and(|due| due <= Instant::now()))
+            }
             Flavor::Never => 0,
         }
     }

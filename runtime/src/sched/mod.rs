@@ -414,7 +414,8 @@ pub(crate) fn is_anyone_idle() -> bool {
 /// Whether the goroutine that waits with this ticket stays on a worker of the caller's runtime that has
 /// nothing to do; may be outdated.
 pub(crate) fn can_run_at_once(ticket: Ticket) -> bool {
-    let (Some(worker), Some(goroutine)) = (current::worker(), GoroutineRef::of_ticket(ticket)) else {
+    let (Some(worker), Some(goroutine)) = (current::worker(), GoroutineRef::of_ticket(ticket))
+    else {
         return false;
     };
     let shared = worker.shared();

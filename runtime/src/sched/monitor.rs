@@ -23,7 +23,7 @@ use super::Shared;
 use super::event::Event;
 use super::station::Station;
 use crate::goroutine::GoroutineRef;
-use crate::primitive::atomic::Ordering;
+use crate::primitive::atomic::{AtomicBool, Ordering, fence};
 use crate::stack;
 use std::collections::HashSet;
 use std::io;
@@ -41,11 +41,24 @@ const STACK_REST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Monitor {
     event: Event,
+    /// It looks again within a tick, whatever happens.
+    ticking: AtomicBool,
 }
 
 impl Monitor {
     pub(super) fn new() -> Monitor {
-        Monitor { event: Event::new() }
+        Monitor { event: Event::new(), ticking: AtomicBool::new(false) }
+    }
+
+    /// A worker is awake again. Workers that wake one another all the time need not wake the monitor each time.
+    ///
+    /// The fence stands between the worker's becoming awake and its look; in [`Watch::rest`] one stands between
+    /// the end of ticking and the look at the workers. So the monitor sees the worker awake, or is woken.
+    pub(super) fn note_awake(&self) {
+        fence(Ordering::SeqCst);
+        if !self.ticking.load(Ordering::Relaxed) {
+            self.event.wake();
+        }
     }
 
     /// There is something to watch. Cheap when the monitor is awake.
@@ -116,14 +129,16 @@ impl Watch {
         }
     }
 
-    /// Sleeps for a tick, or until a worker wakes up.
+    /// Sleeps for a tick; when nobody is awake, until a worker is.
     fn rest(&self, busy: bool) {
-        let event = &self.shared.monitor.event;
+        let Monitor { event, ticking } = &self.shared.monitor;
+        ticking.store(false, Ordering::Relaxed);
         event.prepare();
         // A worker is awake from before it wakes us until it prepares to sleep.
         let postponed = !self.shared.postponed.lock().is_empty();
         let anything = busy || postponed || self.anyone_awake();
         if anything || self.warm {
+            ticking.store(anything, Ordering::Relaxed);
             let pause = if anything { TICK } else { STACK_REST };
             event.wait(Some(Instant::now() + pause));
         } else if self.shared.is_closed() && self.shared.live() == 0 {

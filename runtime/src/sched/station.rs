@@ -136,9 +136,7 @@ impl Station {
 
     /// Whether its worker has nothing to do, as far as others can see.
     pub(super) fn is_idle(&self) -> bool {
-        self.is_active()
-            && self.running.load(Ordering::Relaxed).is_null()
-            && self.inbox.is_empty()
+        self.is_active() && self.running.load(Ordering::Relaxed).is_null() && self.inbox.is_empty()
     }
 
     /// How much there is to steal, as far as the caller can see.

@@ -97,9 +97,8 @@ struct Entry<'a> {
 
 /// Lets one of `count` arms go ahead, and says which; `None` when none could within the limit.
 fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Option<usize> {
-    let mut entries: SmallVec<[Entry<'a>; FEW]> = (0..count)
-        .map(|index| Entry { arm: arm(index), lock: arm(index).lock(), index })
-        .collect();
+    let mut entries: SmallVec<[Entry<'a>; FEW]> =
+        (0..count).map(|index| Entry { arm: arm(index), lock: arm(index).lock(), index }).collect();
     let mut locks: SmallVec<[&Lock; FEW]> = entries.iter().filter_map(|entry| entry.lock).collect();
     sort_and_dedup(&mut locks);
     run_entries(&mut entries, &locks, limit)

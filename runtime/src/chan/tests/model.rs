@@ -2,6 +2,7 @@
 
 use super::super::select::macros::{Arm, Otherwise, Sink, recv, run, send};
 use super::super::{Receiver, RecvError, Sender, bounded};
+use loom::model::Builder;
 use loom::thread;
 use std::time::Instant;
 
@@ -121,7 +122,10 @@ fn loom_select_against_select() {
 /// as the one above.
 #[test]
 fn loom_select_against_senders() {
-    loom::model(|| {
+    // With three preemptions it takes minutes.
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
         let [(a_tx, a_rx), (b_tx, b_rx)] = two_channels();
         let first = thread::spawn(move || a_tx.send(Box::new(1)).unwrap());
         let second = thread::spawn(move || b_tx.send(Box::new(2)).unwrap());

@@ -79,7 +79,7 @@ impl Searcher for Worker {
     }
 
     fn woken(&self) {
-        self.shared.monitor.wake();
+        self.shared.monitor.note_awake();
         self.expire_timers();
     }
 
