@@ -87,8 +87,9 @@ impl<A: Arm> Waiting<A> {
 
 /// Receives the next value; made by [`Receiver::recv_async`].
 ///
-/// If it is dropped, no value is lost: one that was on its way to it goes to the next receiver. (If several are
-/// dropped at once, what was on its way to them may change places.)
+/// If it is dropped, no value is lost: one that was on its way to it goes to the next receiver. If nobody else
+/// receives, the value stays in the channel until somebody does, even in one without room, and its sender has gone
+/// on. If several are dropped at once, what was on its way to them may change places.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct RecvFuture<'a, T>(Waiting<RecvArm<'a, T>>);
 
