@@ -15,7 +15,7 @@ use fibra::context::{Cause, Context, ContextError};
 use fibra::sync::WaitGroup;
 use fibra::{Cancelled, ErrGroup, Runtime, go};
 use fibra_tests::{
-    Drops, OnDrop, Signal, assert_cancelled, child::Child, everywhere, outcome, text,
+    Drops, OnDrop, Signal, assert_cancelled, child::Child, everywhere, outcome, text, turn,
 };
 
 #[test]
@@ -268,6 +268,8 @@ fn places_are_taken_and_free_again() {
 
 #[test]
 fn without_a_place_there_is_no_group() {
+    // A panic that is reported opens files.
+    let _turn = turn();
     let error = panic::catch_unwind(|| ErrGroup::<()>::new().limit(0)).unwrap_err();
     assert_eq!(text(&*error), "an ErrGroup without a place for a member");
 }
@@ -366,6 +368,8 @@ fn members_of_a_dropped_group_go_on() {
 
 #[test]
 fn a_panic_that_nobody_waits_for_is_reported() {
+    // Others count descriptors.
+    let _turn = turn();
     let end = Child::new().run("", |_| {
         let runtime = Runtime::builder().workers(1).build().unwrap();
         runtime.run(|| {

@@ -14,7 +14,7 @@ use fibra::chan::{Select, bounded, never};
 use fibra::time::{Elapsed, Ticker, sleep, sleep_until, timeout};
 use fibra::{Cancelled, go, select};
 use fibra_tests::{
-    Drops, FOREVER, LONG, OnDrop, Signal, assert_cancelled, everywhere, outcome, text,
+    Drops, FOREVER, LONG, OnDrop, Signal, assert_cancelled, everywhere, outcome, text, turn,
 };
 
 const SHORT: Duration = Duration::from_millis(3);
@@ -207,6 +207,8 @@ fn a_reset_begins_anew() {
 
 #[test]
 fn a_period_of_nothing_is_refused() {
+    // A panic that is reported opens files.
+    let _turn = turn();
     let text_of = |error: Box<dyn std::any::Any + Send>| text(&*error).to_owned();
     let refusal = "the period of a ticker is zero";
     let error = panic::catch_unwind(|| Ticker::new(Duration::ZERO)).unwrap_err();
