@@ -13,17 +13,14 @@
 //! The tree is walked level by level, then the files found are hashed; both times [`for_each`] fans
 //! out over goroutines. Per file only its path and its digest are kept.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use fibra_examples::{Sum, report, sha256, write_sum};
 use indicatif::{ProgressBar, ProgressStyle};
-use sha2::digest::Output;
-use sha2::{Digest, Sha256};
 
 /// Print the SHA-256 of every regular file below a directory, as `sha256sum` does.
 #[derive(Parser)]
@@ -42,7 +39,7 @@ struct Entry {
 enum State {
     /// A regular file that waits to be hashed.
     Found,
-    Hashed(Output<Sha256>),
+    Hashed(Sum),
     /// A file or a directory that could not be read.
     Failed(io::Error),
 }
@@ -60,8 +57,7 @@ fn main() -> ExitCode {
     let (root, skipped) = match Args::parse().path {
         Some(path) => (path, vec![]),
         None => {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            let root = root.canonicalize().unwrap_or(root);
+            let root = fibra_examples::project();
             let skipped = ["target", ".git"].map(|name| root.join(name));
             (root, skipped.to_vec())
         }
@@ -71,22 +67,15 @@ fn main() -> ExitCode {
     // Not `Path`'s order, which compares component by component.
     entries.sort_unstable_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
 
-    let mut exit = ExitCode::SUCCESS;
+    let mut failed = false;
     for entry in &entries {
         if let State::Failed(error) = &entry.state {
-            report(entry.path.as_os_str(), error);
-            exit = ExitCode::FAILURE;
+            report("digest", format_args!("{}: {error}", entry.path.display()));
+            failed = true;
         }
     }
-    match print(&entries) {
-        // The reader has seen enough, as in `digest | head`.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => exit,
-        Err(error) => {
-            report(OsStr::new("standard output"), &error);
-            ExitCode::FAILURE
-        }
-        Ok(()) => exit,
-    }
+    let printed = fibra_examples::finish("digest", print(&entries));
+    if failed { ExitCode::FAILURE } else { printed }
 }
 
 /// Calls `work` on each item, in parallel: forks off one half as a goroutine, does the other half
@@ -186,48 +175,13 @@ fn hash(entries: &mut [Entry]) {
     bar.finish_and_clear();
 }
 
-/// The digest of one file.
-///
-/// Reads on the worker itself. A read from the page cache is a short copy, and the hashing that
-/// follows it keeps the worker busy for longer: handing it to a blocking thread would cost more than
-/// it takes, and would let the worker open further files meanwhile. On a slow device (a network file
-/// system, a spinning disk) wrap the call in `fibra::blocking`.
-fn sha256(path: &Path) -> io::Result<Output<Sha256>> {
-    const BUFFER: usize = 64 * 1024;
-    // `io::copy` reads straight into a `BufWriter`'s buffer, which is on the heap: stacks are small.
-    let mut hasher = BufWriter::with_capacity(BUFFER, Sha256::new());
-    io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hasher.into_inner()?.finalize())
-}
-
-/// Writes the digests in the format of `sha256sum`, which starts a line with a backslash when it had
-/// to escape something in the name.
+/// Writes the digests in the format of `sha256sum`.
 fn print(entries: &[Entry]) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let mut out = fibra_examples::stdout();
     for entry in entries {
-        let State::Hashed(digest) = &entry.state else {
-            continue;
-        };
-        // A name on Unix is bytes, not always UTF-8.
-        let name = entry.path.as_os_str().as_bytes();
-        if name.iter().any(|byte| b"\\\n\r".contains(byte)) {
-            out.write_all(b"\\")?;
+        if let State::Hashed(sum) = &entry.state {
+            write_sum(&mut out, sum, &entry.path)?;
         }
-        write!(out, "{digest:x}  ")?;
-        for byte in name {
-            match byte {
-                b'\\' => out.write_all(br"\\")?,
-                b'\n' => out.write_all(br"\n")?,
-                b'\r' => out.write_all(br"\r")?,
-                _ => out.write_all(&[*byte])?,
-            }
-        }
-        out.write_all(b"\n")?;
     }
     out.flush()
-}
-
-/// Reports on stderr. If that fails, there is nowhere left to say so.
-fn report(what: &OsStr, error: &io::Error) {
-    let _ = writeln!(io::stderr(), "digest: {}: {error}", what.display());
 }

@@ -75,19 +75,19 @@ impl<S, const QUEUES: usize> Line<S, QUEUES> {
     }
 
     #[inline]
-    pub(super) fn lock(&self) -> Head<'_, S, QUEUES> {
-        Head { line: self, inner: self.0.lock() }
+    pub(super) fn lock(&self) -> LineGuard<'_, S, QUEUES> {
+        LineGuard { line: self, inner: self.0.lock() }
     }
 }
 
 /// The line, with its lock held.
 #[must_use]
-pub(super) struct Head<'a, S, const QUEUES: usize = 1> {
+pub(super) struct LineGuard<'a, S, const QUEUES: usize = 1> {
     line: &'a Line<S, QUEUES>,
     inner: Guard<'a, Inner<S, QUEUES>>,
 }
 
-impl<S, const QUEUES: usize> Head<'_, S, QUEUES> {
+impl<S, const QUEUES: usize> LineGuard<'_, S, QUEUES> {
     /// What the lock protects beside the queues.
     #[inline]
     pub(super) fn state(&mut self) -> &mut S {
@@ -150,10 +150,10 @@ impl<S, const QUEUES: usize> Head<'_, S, QUEUES> {
         before();
         let cause = parking.wait(how.reason, how.deadline);
         if cause != Cause::Notified {
-            let mut head = line.lock();
+            let mut guard = line.lock();
             // SAFETY: it was enlisted there.
-            unsafe { head.inner.queues[queue].remove(&waiter) };
-            left(&mut head);
+            unsafe { guard.inner.queues[queue].remove(&waiter) };
+            left(&mut guard);
         }
         cause
     }

@@ -91,16 +91,17 @@ impl Semaphore {
     /// There would be more than `usize::MAX`.
     #[inline]
     pub fn add_permits(&self, permits: usize) {
-        for rest in (0..permits).rev() {
+        let mut rest = permits;
+        while rest > 0 {
             let mut line = self.line.lock();
             match line.serve(0, |_| {}) {
                 Some(wake) => {
                     drop(line);
                     wake.wake();
+                    rest -= 1;
                 }
                 None => {
-                    // This one and those after it.
-                    let Some(sum) = line.state().checked_add(rest + 1) else {
+                    let Some(sum) = line.state().checked_add(rest) else {
                         panic!("a semaphore has more than usize::MAX permits");
                     };
                     *line.state() = sum;

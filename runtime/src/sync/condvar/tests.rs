@@ -36,31 +36,31 @@ fn a_notification_is_not_lost_on_whoever_a_broadcast_has_reached() {
 
 #[cfg(loom)]
 mod models {
+    use crate::sync::checked::{Checked, check};
     use crate::sync::{Condvar, Mutex};
     use loom::sync::Arc;
     use loom::thread;
     use std::time::Duration;
 
-    /// Two preemptions: with three the models take minutes.
-    fn check(model: impl Fn() + Send + Sync + 'static) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(2);
-        builder.check(model);
+    fn shared() -> Arc<(Mutex<Checked>, Condvar)> {
+        Arc::new((Mutex::new(Checked::new()), Condvar::new()))
     }
 
-    /// One who waits for good, one whose time is over, and a notification for each that has happened. None
-    /// is lost on the one that has left, and the mutex is locked by one at a time.
+    /// One who waits for good, one whose time is over, and a notification: it is not lost on the one that has
+    /// left, and the mutex is had by one at a time.
+    ///
+    /// Fails when the mutex is unlocked before the waiter stands in line, and when it is not locked again.
     #[test]
     fn loom_notify_against_wait_against_timeout() {
         check(|| {
-            let shared = Arc::new((Mutex::new(0), Condvar::new()));
+            let shared = shared();
             let waiter = {
                 let shared = shared.clone();
                 thread::spawn(move || {
                     let (mutex, condvar) = &*shared;
                     let mut number = mutex.lock();
-                    condvar.wait_while(&mut number, |number| *number == 0);
-                    *number += 10;
+                    condvar.wait_while(&mut number, |number| number.get() == 0);
+                    number.add(10);
                 })
             };
             let hasty = {
@@ -68,41 +68,42 @@ mod models {
                 thread::spawn(move || {
                     let (mutex, condvar) = &*shared;
                     let mut number = mutex.lock();
-                    let notified = !condvar.wait_timeout(&mut number, Duration::ZERO).timed_out();
-                    if notified {
+                    if !condvar.wait_timeout(&mut number, Duration::ZERO).timed_out() {
                         // Not for it: somebody else may be waiting.
+                        assert!(number.get() > 0);
                         condvar.notify_one();
                     }
                 })
             };
             let (mutex, condvar) = &*shared;
-            *mutex.lock() += 1;
+            mutex.lock().add(1);
             condvar.notify_one();
             waiter.join().unwrap();
             hasty.join().unwrap();
-            assert_eq!(*mutex.try_lock().unwrap(), 11);
+            assert_eq!(mutex.try_lock().unwrap().get(), 11);
         });
     }
 
-    /// A broadcast reaches both that wait, and two broadcasts at the same time do not get in each other's
-    /// way.
+    /// A broadcast reaches both that wait, and broadcasts at the same time do not get in each other's way.
+    ///
+    /// Fails when one flips before the other queue is empty.
     #[test]
     fn loom_two_broadcasts() {
         check(|| {
-            let shared = Arc::new((Mutex::new(0), Condvar::new()));
+            let shared = shared();
             let waiters = [(); 2].map(|()| {
                 let shared = shared.clone();
                 thread::spawn(move || {
                     let (mutex, condvar) = &*shared;
                     let mut number = mutex.lock();
-                    if *number == 0 {
+                    if number.get() == 0 {
                         condvar.wait(&mut number);
                     }
                     condvar.notify_all();
                 })
             });
             let (mutex, condvar) = &*shared;
-            *mutex.lock() = 1;
+            mutex.lock().add(1);
             condvar.notify_all();
             for waiter in waiters {
                 waiter.join().unwrap();

@@ -32,7 +32,7 @@
 //! * *Whoever was told does try*: a wait that was served does not end by a timeout or a cancel. It leaves, if at
 //!   all, in its next wait, and so by the second way above.
 
-use super::super::line::{Head, How, Line, Place};
+use super::super::line::{How, Line, LineGuard, Place};
 use super::super::spin::Spin;
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::primitive::{MODELLED, const_unless_loom};
@@ -156,7 +156,7 @@ impl RawMutex {
     }
 
     /// Under the line's lock: somebody has left it.
-    fn left(&self, line: &Head<'_, ()>) {
+    fn left(&self, line: &LineGuard<'_, ()>) {
         if line.is_empty(0) {
             self.state.fetch_and(!QUEUED, Ordering::Relaxed);
         }

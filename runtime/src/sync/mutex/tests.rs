@@ -1,46 +1,21 @@
 #[cfg(loom)]
 mod models {
     use crate::sync::Mutex;
-    use loom::cell::UnsafeCell;
+    use crate::sync::checked::{Checked, check};
     use loom::sync::Arc;
     use loom::thread;
     use std::time::Duration;
 
-    /// A number whose accesses loom checks: they must not overlap, and each must see the one before.
-    struct Counter(UnsafeCell<usize>);
-
-    // SAFETY: loom checks the accesses.
-    unsafe impl Send for Counter {}
-
-    impl Counter {
-        fn new() -> Counter {
-            Counter(UnsafeCell::new(0))
-        }
-
-        fn add(&self, n: usize) {
-            // SAFETY: loom checks that there is nobody else.
-            self.0.with_mut(|number| unsafe { *number += n });
-        }
-
-        fn get(&self) -> usize {
-            // SAFETY: as in `add`.
-            self.0.with(|number| unsafe { *number })
-        }
-    }
-
-    /// With two preemptions: with three it takes minutes.
-    fn check(model: impl Fn() + Send + Sync + 'static) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(2);
-        builder.check(model);
-    }
-
     /// Three who lock, one of them twice; whoever has tried in vain gets it handed over (see
     /// `Note::is_impatient`).
+    ///
+    /// Fails when `announce` sets QUEUED without a look at LOCKED, or the two are two steps; when it or `take` keeps
+    /// WOKEN; when a hand-over frees the lock, or the one who was served does not look for it; when an unlock
+    /// takes no notice of QUEUED; when `take`, or any of the changes that free the lock, is `Relaxed`.
     #[test]
     fn loom_three_lockers_with_hand_over() {
         check(|| {
-            let mutex = Arc::new(Mutex::new(Counter::new()));
+            let mutex = Arc::new(Mutex::new(Checked::new()));
             let others = [(); 2].map(|()| {
                 let mutex = mutex.clone();
                 thread::spawn(move || mutex.lock().add(1))
@@ -54,11 +29,15 @@ mod models {
         });
     }
 
-    /// One who locks twice, one who waits, and one whose time is over while it stands in line.
+    /// One who locks, one who waits, and one whose time is over while it stands in line; to the line a cancel is
+    /// the same.
+    ///
+    /// Fails when an unlock that finds nobody left in line keeps LOCKED, or frees it `Relaxed`; and in most cases
+    /// of the model above.
     #[test]
     fn loom_unlock_against_lock_against_timeout() {
         loom::model(|| {
-            let mutex = Arc::new(Mutex::new(Counter::new()));
+            let mutex = Arc::new(Mutex::new(Checked::new()));
             let waiter = {
                 let mutex = mutex.clone();
                 thread::spawn(move || mutex.lock().add(1))
@@ -66,8 +45,8 @@ mod models {
             let hasty = {
                 let mutex = mutex.clone();
                 thread::spawn(move || match mutex.lock_timeout(Duration::ZERO) {
-                    Some(counter) => {
-                        counter.add(1);
+                    Some(count) => {
+                        count.add(1);
                         1
                     }
                     None => 0,

@@ -1,52 +1,43 @@
 #[cfg(loom)]
 mod models {
     use crate::sync::Once;
-    use loom::cell::UnsafeCell;
+    use crate::sync::checked::Checked;
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Something that loom checks, done once.
     struct Shared {
         once: Once,
-        value: UnsafeCell<usize>,
+        value: Checked,
     }
-
-    // SAFETY: loom checks the accesses.
-    unsafe impl Send for Shared {}
-    // SAFETY: as above.
-    unsafe impl Sync for Shared {}
 
     impl Shared {
         /// Fails the first time.
         fn try_once(&self) -> Result<(), ()> {
             self.once.try_call_once(|| {
-                // SAFETY: loom checks that there is nobody else.
-                self.value.with_mut(|value| unsafe { *value += 1 });
-                if self.value.with(|value| unsafe { *value }) == 1 { Err(()) } else { Ok(()) }
+                self.value.add(1);
+                if self.value.get() == 1 { Err(()) } else { Ok(()) }
             })
-        }
-
-        fn get(&self) -> usize {
-            // SAFETY: loom checks that nobody writes.
-            self.value.with(|value| unsafe { *value })
         }
     }
 
     /// The first one fails, so the next one does it, and then all see what it has written.
+    ///
+    /// Fails when it counts as done before it is; when whoever has waited does not look again; when the store or
+    /// the load of `done` is `Relaxed`.
     #[test]
     fn loom_it_is_done_once() {
         loom::model(|| {
-            let shared = Arc::new(Shared { once: Once::new(), value: UnsafeCell::new(0) });
+            let shared = Arc::new(Shared { once: Once::new(), value: Checked::new() });
             let others = [(); 2].map(|()| {
                 let shared = shared.clone();
                 thread::spawn(move || {
                     if shared.try_once().is_ok() || shared.once.is_completed() {
-                        assert_eq!(shared.get(), 2);
+                        assert_eq!(shared.value.get(), 2);
                     }
                 })
             });
             if shared.try_once().is_ok() {
-                assert_eq!(shared.get(), 2);
+                assert_eq!(shared.value.get(), 2);
             }
             for other in others {
                 other.join().unwrap();

@@ -30,7 +30,7 @@
 //! * *A reader that is late* with that may find another writer, with new readers inside. So it looks again
 //!   at the count, under the line's lock: while WRITER is set it does not grow.
 
-use super::super::line::{Head, How, Line, Place};
+use super::super::line::{How, Line, LineGuard, Place};
 use super::super::mutex::RawMutex;
 use super::super::spin::Spin;
 use crate::primitive::atomic::{AtomicUsize, Ordering};
@@ -133,7 +133,7 @@ impl RawRwLock {
     }
 
     /// Under the line's lock: a reader has left it.
-    fn left(&self, line: &Head<'_, (), 2>) {
+    fn left(&self, line: &LineGuard<'_, (), 2>) {
         if line.is_empty(READERS) {
             self.state.fetch_and(!QUEUED, Ordering::Relaxed);
         }

@@ -16,8 +16,11 @@ mod models {
         }
     }
 
-    /// One that waits, one whose time is over (for the line a cancel is the same), and a permit: it is had
+    /// One that waits, one whose time is over (to the line a cancel is the same), and a permit: it is had
     /// by one of them or by the semaphore.
+    ///
+    /// Fails when the look at the permits and the enlisting are under the lock one after the other; when a timeout
+    /// counts as served; when a permit is added without a look at the queue.
     #[test]
     fn loom_release_against_acquire_against_timeout() {
         loom::model(|| {
@@ -39,6 +42,8 @@ mod models {
     }
 
     /// Guards that come back while others wait: the permit goes round, and is there at the end.
+    ///
+    /// Fails in the first and last case of the model above.
     #[test]
     fn loom_a_permit_goes_round() {
         loom::model(|| {
