@@ -7,6 +7,7 @@ use std::io;
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread;
 
 use chan_parties::{callers, give_way};
@@ -268,10 +269,10 @@ fn places_are_taken_and_free_again() {
 
 #[test]
 fn without_a_place_there_is_no_group() {
-    // A panic that is reported opens files.
-    let _turn = turn();
-    let error = panic::catch_unwind(|| ErrGroup::<()>::new().limit(0)).unwrap_err();
-    assert_eq!(text(&*error), "an ErrGroup without a place for a member");
+    callers(|| {
+        let error = panic::catch_unwind(|| ErrGroup::<()>::new().limit(0)).unwrap_err();
+        assert_eq!(text(&*error), "an ErrGroup without a place for a member");
+    });
 }
 
 #[test]
@@ -368,7 +369,7 @@ fn members_of_a_dropped_group_go_on() {
 
 #[test]
 fn a_panic_that_nobody_waits_for_is_reported() {
-    // Others count descriptors.
+    // The child's pipes are descriptors of ours.
     let _turn = turn();
     let end = Child::new().run("", |_| {
         let runtime = Runtime::builder().workers(1).build().unwrap();
@@ -409,27 +410,36 @@ fn a_member_that_is_cancelled_is_no_success() {
     everywhere(|setup| {
         for started in [false, true] {
             let (group, cx) = ErrGroup::<&str>::with_context(&Context::background());
-            let (ready, hand) = (Signal::new(), Arc::new(group));
-            let (reached, theirs) = (ready.clone(), hand.clone());
-            let runtime = setup.runtime();
-            drop(runtime.spawn(move || {
-                let begun = Signal::new();
-                let begins = begun.clone();
+            let group = Arc::new(group);
+            let (ready, theirs, runtime) = (Signal::new(), group.clone(), setup.runtime());
+            let (stops, stopping) = mpsc::channel();
+            let (reached, begun) = (ready.clone(), Signal::new());
+            let has_begun = begun.clone();
+            let add = move || {
                 theirs.go(move || {
-                    begins.set();
+                    has_begun.set();
                     fibra::park();
                     Ok(())
                 });
-                if started {
-                    begun.wait();
-                }
-                drop(theirs);
+            };
+            if started {
+                drop(runtime.spawn(add));
+                begun.wait();
+            } else {
+                // It blocks its thread until the runtime stops, so the member never begins.
+                drop(runtime.spawn(move || {
+                    stopping.recv().unwrap();
+                    let _refused = panic::catch_unwind(panic::AssertUnwindSafe(add));
+                }));
+            }
+            drop(runtime.spawn(move || {
+                let _stops = OnDrop(|| stops.send(()).unwrap_or_default());
                 reached.set();
                 fibra::park();
             }));
             ready.wait();
             drop(runtime);
-            let group = Arc::into_inner(hand).unwrap();
+            let group = Arc::into_inner(group).unwrap();
             let payload = panic::catch_unwind(|| group.wait()).unwrap_err();
             assert!(payload.is::<Cancelled>());
             assert_eq!(cx.cause().unwrap().to_string(), "a member of the group was cancelled");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chan_parties::{Cast, Party, callers, give_way, parties, until};
 use fibra::go;
 use fibra::sync::{Barrier, RwLock};
-use fibra_tests::{FOREVER, Signal, assert_cancelled, everywhere, join, outcome};
+use fibra_tests::{FOREVER, Signal, assert_cancelled, at, everywhere, join, outcome};
 
 #[test]
 fn a_writer_is_alone() {
@@ -141,6 +141,32 @@ fn writers_that_never_stop_do_not_starve_a_reader() {
         }
         enough.store(true, Ordering::Relaxed);
         writers.into_iter().for_each(|writer| writer.join());
+    });
+}
+
+/// At one worker, where a goroutine has parked when another one runs.
+#[test]
+fn readers_that_wait_are_next() {
+    at(&[1], &[false, true], Duration::from_secs(60), |setup| {
+        setup.run(|| {
+            let lock = Arc::new(RwLock::new(0));
+            let mut value = lock.write();
+            let readers = [(); 3].map(|()| {
+                let (lock, ready) = (lock.clone(), Signal::new());
+                let reached = ready.clone();
+                let reader = go!({
+                    reached.set();
+                    *lock.read()
+                });
+                ready.wait();
+                reader
+            });
+            *value = 1;
+            drop(value);
+            // They have not run yet, and still this must wait for them.
+            *lock.write() = 2;
+            readers.into_iter().for_each(|reader| assert_eq!(join(reader), 1));
+        });
     });
 }
 

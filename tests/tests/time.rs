@@ -14,7 +14,7 @@ use fibra::chan::{Select, bounded, never};
 use fibra::time::{Elapsed, Ticker, sleep, sleep_until, timeout};
 use fibra::{Cancelled, go, select};
 use fibra_tests::{
-    Drops, FOREVER, LONG, OnDrop, Signal, assert_cancelled, everywhere, outcome, text, turn,
+    Drops, FOREVER, LONG, OnDrop, Signal, assert_cancelled, everywhere, outcome, text,
 };
 
 const SHORT: Duration = Duration::from_millis(3);
@@ -207,14 +207,13 @@ fn a_reset_begins_anew() {
 
 #[test]
 fn a_period_of_nothing_is_refused() {
-    // A panic that is reported opens files.
-    let _turn = turn();
-    let text_of = |error: Box<dyn std::any::Any + Send>| text(&*error).to_owned();
-    let refusal = "the period of a ticker is zero";
-    let error = panic::catch_unwind(|| Ticker::new(Duration::ZERO)).unwrap_err();
-    assert_eq!(text_of(error), refusal);
-    let error = panic::catch_unwind(|| Ticker::new(SHORT).reset(Duration::ZERO)).unwrap_err();
-    assert_eq!(text_of(error), refusal);
+    callers(|| {
+        let make = || drop(Ticker::new(Duration::ZERO));
+        let reset = || Ticker::new(SHORT).reset(Duration::ZERO);
+        for refused in [panic::catch_unwind(make), panic::catch_unwind(reset)] {
+            assert_eq!(text(&*refused.unwrap_err()), "the period of a ticker is zero");
+        }
+    });
 }
 
 #[test]
@@ -405,25 +404,28 @@ fn a_caller_that_is_cancelled_unwinds_after_it() {
 fn a_cancel_after_the_limit_is_not_lost() {
     everywhere(|setup| {
         setup.run(|| {
-            let (ready, go_on) = (Signal::new(), Signal::new());
-            let (reached, waits) = (ready.clone(), go_on.clone());
+            let (over, go_on, went_on) = (Signal::new(), Signal::new(), Signal::new());
+            let (told, waits, goes_on) = (over.clone(), go_on.clone(), went_on.clone());
             let caller = go!({
-                let result = timeout(Duration::from_micros(100), || {
-                    let _unwinds = panic::catch_unwind(fibra::park);
-                    reached.set();
-                    fibra::uncancellable(|| waits.wait());
-                    fibra::park();
-                });
-                // If it never began.
-                reached.set();
-                fibra::park();
-                result
+                // It may be so slow here that it does not begin in time.
+                while !told.is_set() {
+                    let result = timeout(SHORT, || {
+                        let cancelled = panic::catch_unwind(fibra::park);
+                        told.set();
+                        fibra::uncancellable(|| waits.wait());
+                        panic::resume_unwind(cancelled.unwrap_err());
+                    });
+                    assert_eq!(result, Err(Elapsed));
+                }
+                goes_on.set();
             });
-            ready.wait();
+            over.wait();
             caller.cancel();
             give_way(10);
+            assert!(!caller.is_finished());
             go_on.set();
             assert_cancelled(outcome(caller));
+            assert!(!went_on.is_set());
         });
     });
 }
