@@ -4,6 +4,7 @@ use super::WaitGroup;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
+use std::time::Duration;
 
 /// Whoever waits sees what was done before each `done`. Made to fail by a last `done` that leaves the gate
 /// closed, by one that does not acquire what the others released, by a waiter that sets the bit without looking
@@ -28,7 +29,7 @@ fn loom_wait_against_done() {
 }
 
 /// A wait that begins after the count went up again does not end with the zero before. Made to fail by a last
-/// `done` that leaves the gate in place and closes it after the lock, by one that goes to zero without the lock.
+/// `done` that leaves the gate in place, and closes it after the lock.
 #[test]
 fn loom_no_wait_ends_with_an_earlier_zero() {
     loom::model(|| {
@@ -58,7 +59,27 @@ fn loom_no_wait_ends_with_an_earlier_zero() {
     });
 }
 
-/// A waiter that gives up leaves the group in order. Made to fail by a `done` that takes the bit for a count.
+/// Nor does one that begins while the count goes up from zero. Made to fail by a `done` that goes to zero without
+/// the lock, and takes the gate away after that.
+#[test]
+fn loom_no_wait_ends_above_zero() {
+    loom::model(|| {
+        let group = WaitGroup::new();
+        group.add(1);
+        // Somebody has waited, and given up.
+        assert!(!group.wait_timeout(Duration::ZERO));
+        let member = {
+            let group = group.clone();
+            thread::spawn(move || group.done())
+        };
+        group.add(1);
+        assert!(!group.wait_timeout(Duration::ZERO));
+        group.done();
+        member.join().unwrap();
+    });
+}
+
+/// A waiter that gives up leaves the group in order. Made to fail by a last `done` that leaves the bit set.
 #[test]
 fn loom_giving_up_against_done() {
     loom::model(|| {
@@ -68,7 +89,7 @@ fn loom_giving_up_against_done() {
             let group = group.clone();
             thread::spawn(move || group.done())
         };
-        let _done = group.wait_timeout(std::time::Duration::ZERO);
+        let _done = group.wait_timeout(Duration::ZERO);
         group.wait();
         member.join().unwrap();
         group.wait();
