@@ -19,10 +19,12 @@ pub(crate) enum WaitReason {
     RwLock,
     Condvar,
     Future,
+    Read,
+    Write,
 }
 
 impl WaitReason {
-    const NAMES: [(WaitReason, &'static str); 14] = [
+    const NAMES: [(WaitReason, &'static str); 16] = [
         (WaitReason::None, "running"),
         (WaitReason::Park, "park"),
         (WaitReason::Sleep, "sleep"),
@@ -37,6 +39,8 @@ impl WaitReason {
         (WaitReason::RwLock, "rwlock"),
         (WaitReason::Condvar, "condvar"),
         (WaitReason::Future, "future"),
+        (WaitReason::Read, "read"),
+        (WaitReason::Write, "write"),
     ];
 
     pub(crate) fn name(self) -> &'static str {

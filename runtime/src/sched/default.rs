@@ -98,7 +98,7 @@ impl TaskDeadline {
         let station = &shared.stations[0];
         let key = station.insert_timer(deadline, ticket);
         // It may sleep towards a later one.
-        station.event.wake();
+        station.wake();
         TaskDeadline { station, key }
     }
 }

@@ -1,7 +1,7 @@
 //! Who sleeps, who searches, and why no goroutine is left waiting while a worker sleeps.
 //!
 //! A worker without work of its own first *searches* (looks into everybody's queues), then *sleeps* in
-//! its [`Event`](super::event::Event). At most half of the workers search at once: more of them would
+//! its poller. At most half of the workers search at once: more of them would
 //! only fight for the same queues. A push wakes a sleeper only when nobody searches, because a searcher
 //! will find what was pushed; and the last searcher that finds something wakes the next sleeper, so
 //! that a burst of work wakes worker after worker without the pusher paying for it.
@@ -24,17 +24,15 @@
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
 //!   and searches before it sleeps.
 //!
-//! A sleeper's inbox is not covered by this: whoever pushes there wakes that very worker through its
-//! event.
+//! A sleeper's inbox is not covered by this: whoever pushes there wakes that very worker.
 //!
 //! The steps of a worker stand here once, for all that is a [`Searcher`]: the runtime's workers
 //! (`worker/rest.rs`), and those of the loom models, which have queues that only count.
 
-use super::event::Event;
+use super::event::Sleeper;
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::primitive::{MODELLED, Mutex};
 use std::hint;
-use std::time::Instant;
 
 const SEARCHING: u32 = 1 << 16;
 const SLEEPING: u32 = 1;
@@ -63,8 +61,10 @@ pub(super) trait Searcher {
 
     /// Its place in the list of sleepers; no other worker has it.
     fn id(&self) -> usize;
-    /// What it sleeps on.
-    fn event(&self) -> &Event;
+    fn sleeper(&self) -> &Sleeper;
+    /// Sleeps until somebody rouses it, until its next timer, or until something that it waits for is ready. Then
+    /// it is awake again.
+    fn sleep(&self);
     /// Nobody else has a queue.
     fn is_alone(&self) -> bool;
     /// It leaves to others what they can run.
@@ -75,8 +75,6 @@ pub(super) trait Searcher {
     fn steal(&self, patience: Patience) -> Option<Self::Goroutine>;
     /// Whether there is something that any worker could run. Looks under the locks of all queues.
     fn sees_spare_work(&self) -> bool;
-    /// When it must wake up for a timer.
-    fn next_deadline(&self) -> Option<Instant>;
     /// It has slept, or nearly.
     fn woken(&self);
     /// Wakes a sleeper, if one is needed.
@@ -176,8 +174,7 @@ impl Idle {
         searching: Option<Searching>,
         surplus: bool,
     ) -> Option<Searching> {
-        let event = worker.event();
-        event.prepare();
+        worker.sleeper().prepare();
         if !surplus {
             self.enter(worker.id(), searching);
         }
@@ -185,9 +182,9 @@ impl Idle {
         let work = worker.has_own_work() || (!surplus && worker.sees_spare_work());
         // A surplus worker that was made a regular one again is woken for that; so is the reverse.
         if work || worker.is_surplus() != surplus {
-            event.finish();
+            worker.sleeper().finish();
         } else {
-            event.wait(worker.next_deadline());
+            worker.sleep();
         }
         worker.woken();
         if surplus {

@@ -8,7 +8,7 @@
 //! * `monitor`: the thread that watches the workers;
 //! * `blocking`: threads for calls that block;
 //! * `spawn`, `runner`: the beginning and the end of a goroutine;
-//! * `default`: the runtime of those who have none;
+//! * `default`: the runtime of those who have none; `outside`: their poller;
 //! * `current`: what belongs to the calling thread.
 
 pub(crate) mod blocking;
@@ -22,6 +22,7 @@ mod inbox;
 mod injector;
 mod list;
 mod monitor;
+mod outside;
 mod reference;
 mod runner;
 mod spawn;
@@ -36,6 +37,7 @@ pub(crate) use station::Station;
 pub(crate) use worker::Worker;
 
 use crate::goroutine::{Affinity, GoroutineRef, WaitReason};
+use crate::poll::Poller;
 use crate::primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::primitive::{Condvar, Mutex};
 use crate::stack::StackSize;
@@ -172,6 +174,7 @@ impl Shared {
 
     /// Starts a worker at a station. False: it has one.
     fn start_worker(self: &Arc<Shared>, index: usize) -> io::Result<bool> {
+        self.stations[index].prepare_poller()?;
         if !self.stations[index].occupy() {
             return Ok(false);
         }
@@ -228,7 +231,7 @@ impl Shared {
     #[inline]
     fn notify(&self) {
         if let Some(index) = self.idle.notify() {
-            self.stations[index].event.wake();
+            self.stations[index].wake();
         }
     }
 
@@ -251,7 +254,7 @@ impl Shared {
     /// A resident of `station` is runnable again; the caller is another thread.
     fn hand_over(&self, station: &Station, goroutine: GoroutineRef) {
         station.inbox.push(goroutine);
-        station.event.wake();
+        station.wake();
     }
 
     /// There is no stack for it now. If nobody alive has a stack to give back, it is in vain to wait: then
@@ -307,7 +310,7 @@ impl Shared {
     fn wake_all(&self) {
         fence(Ordering::SeqCst);
         for station in self.stations() {
-            station.event.wake();
+            station.wake();
         }
         self.monitor.wake();
     }
@@ -354,6 +357,15 @@ impl Shared {
 /// Tells the user something on stderr; if that is closed, there is nobody to tell.
 fn report(message: fmt::Arguments<'_>) {
     let _nobody = writeln!(io::stderr(), "fibra: {message}");
+}
+
+/// Where the caller's descriptors are to be registered: its worker's poller, if it can serve it while the caller
+/// waits.
+pub(crate) fn poller() -> io::Result<Arc<Poller>> {
+    match current::worker() {
+        Some(worker) if !std::thread::panicking() => Ok(worker.station().poller().clone()),
+        _ => outside::poller(),
+    }
 }
 
 /// Makes a goroutine, thread or task go on whose park has ended. Never switches, never panics.

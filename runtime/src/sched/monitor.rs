@@ -4,6 +4,8 @@
 //! that is still in the same goroutine as at the last look is *stuck*: in a loop, or in a call that
 //! blocks the thread. The monitor then
 //!
+//! * expires its timers and polls its sockets for it, because others may wait for them: migratable goroutines,
+//!   and whoever shares a socket with one of its residents;
 //! * marks it overdue, so that the goroutine yields at its next `checkpoint`;
 //! * starts a spare worker, or brings one back, when work waits, nobody is idle, and fewer workers make
 //!   progress than the runtime was built with;
@@ -133,7 +135,7 @@ impl Watch {
     fn rest(&self, busy: bool) {
         let Monitor { event, ticking } = &self.shared.monitor;
         ticking.store(false, Ordering::Relaxed);
-        event.prepare();
+        event.sleeper().prepare();
         // A worker is awake from before it wakes us until it prepares to sleep.
         let postponed = !self.shared.postponed.lock().is_empty();
         let anything = busy || postponed || self.anyone_awake();
@@ -142,7 +144,7 @@ impl Watch {
             let pause = if anything { TICK } else { STACK_REST };
             event.wait(Some(Instant::now() + pause));
         } else if self.shared.is_closed() && self.shared.live() == 0 {
-            event.finish();
+            event.sleeper().finish();
         } else {
             event.wait(None);
         }
@@ -152,7 +154,7 @@ impl Watch {
         self.shared
             .stations()
             .iter()
-            .any(|station| station.is_active() && !station.event.is_asleep())
+            .any(|station| station.is_active() && !station.sleeper.is_asleep())
     }
 
     fn trim(&mut self, busy: bool) {
@@ -201,6 +203,7 @@ impl Watch {
                 workers.blocked += usize::from(regular);
             }
             station.overdue.store(true, Ordering::Relaxed);
+            station.serve();
             if shared.config.report_stalls {
                 self.report(station, epoch, current, since);
             }
@@ -249,7 +252,7 @@ impl Watch {
         let back = shared.stations().iter().find(|s| s.is_active() && s.is_surplus());
         if let Some(station) = back {
             station.surplus.store(false, Ordering::Relaxed);
-            station.event.wake();
+            station.wake();
             return;
         }
         let vacant = shared.stations.iter().filter(|station| !station.is_active());
@@ -287,7 +290,7 @@ impl Watch {
         });
         if let Some(station) = spare {
             station.surplus.store(true, Ordering::Relaxed);
-            station.event.wake();
+            station.wake();
         }
         spare.is_some()
     }

@@ -3,15 +3,17 @@
 use super::Shared;
 use super::census::Tally;
 use super::deque::Deque;
-use super::event::Event;
+use super::event::Sleeper;
 use super::inbox::Inbox;
 use crate::goroutine::{Affinity, GoroutineRef, Header};
+use crate::poll::Poller;
 use crate::primitive::Mutex;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use crate::ticket::Ticket;
+use crate::ticket::{Runnable, Ticket};
 use crate::timer::{Key, Timers};
+use std::io;
 use std::ptr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -24,7 +26,9 @@ pub(crate) struct Station {
     pub(super) ready: Deque<GoroutineRef>,
     /// Residents that other threads made ready.
     pub(super) inbox: Inbox<GoroutineRef>,
-    pub(super) event: Event,
+    pub(super) sleeper: Sleeper,
+    /// Where the worker sleeps; made for the first one here.
+    poller: OnceLock<Arc<Poller>>,
     /// Deadlines of goroutines that parked here. Under a lock because a migratable one may go on, and
     /// cancel its deadline, elsewhere.
     pub(super) timers: Mutex<Timers>,
@@ -55,7 +59,8 @@ impl Station {
             fresh: Deque::new(),
             ready: Deque::new(),
             inbox: Inbox::new(),
-            event: Event::new(),
+            sleeper: Sleeper::new(),
+            poller: OnceLock::new(),
             timers: Mutex::new(Timers::default()),
             tally: Tally::new(),
             residents: AtomicU32::new(0),
@@ -66,6 +71,36 @@ impl Station {
             cpu_clock: AtomicU32::new(libc::CLOCK_MONOTONIC as u32),
             occupied: Mutex::new(false),
             active: AtomicBool::new(false),
+        }
+    }
+
+    /// Before its first worker.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub(super) fn prepare_poller(&self) -> io::Result<()> {
+        if self.poller.get().is_none() {
+            let poller = Poller::new()?;
+            // If somebody else was faster, his is as good.
+            let _ = self.poller.set(poller);
+        }
+        Ok(())
+    }
+
+    /// Of a station that has had a worker.
+    #[inline]
+    pub(super) fn poller(&self) -> &Arc<Poller> {
+        match self.poller.get() {
+            Some(poller) => poller,
+            None => unreachable!("made before the first worker"),
+        }
+    }
+
+    /// Wakes the worker if it sleeps or is about to.
+    #[inline]
+    pub(super) fn wake(&self) {
+        if self.sleeper.claim() {
+            self.poller().wake();
         }
     }
 
@@ -165,6 +200,31 @@ impl Station {
 
     pub(crate) fn cancel_timer(&self, key: Key) {
         self.timers.lock().cancel(key);
+    }
+
+    /// When a timer is due next.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.timers.lock().next_deadline()
+    }
+
+    /// Takes out the deadlines that have passed; what that ends goes to `ready`, without a lock held.
+    pub(super) fn expire_timers(&self, ready: impl FnMut(Runnable)) {
+        let mut timers = self.timers.lock();
+        if timers.next_deadline().is_none() {
+            return;
+        }
+        let mut due = Vec::new();
+        timers.expire(Instant::now(), |runnable| due.push(runnable));
+        drop(timers);
+        due.into_iter().for_each(ready);
+    }
+
+    /// In the place of the worker, which does not come to it: what is due, and what has become ready.
+    pub(super) fn serve(&self) {
+        self.expire_timers(super::ready);
+        if self.poller().is_used() {
+            self.poller().poll_for_owner(super::ready);
+        }
     }
 
     pub(super) fn belongs_to(&self, shared: &Arc<Shared>) -> bool {

@@ -41,7 +41,6 @@
 //! is found by its address. The aliasing model that allows this for a pointer made from `&Parker` is Tree Borrows;
 //! Stacked Borrows would confine it to the parker's own bytes.
 
-mod pool;
 pub(crate) mod task;
 pub(crate) mod thread;
 

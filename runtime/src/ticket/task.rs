@@ -32,9 +32,9 @@
 //! and never between two steps that belong together: when it panics, the park is as if the call had not been
 //! made, or as if it had come to its end.
 
-use super::pool::Pool;
 use super::{Cause, Claim, Kind, Listen, Parker, Runnable, Settled, Ticket};
 use crate::primitive::Mutex;
+use crate::primitive::pool::Pool;
 use std::task::{Context, Poll, Waker};
 
 /// The parker comes first: its address is that of the whole.

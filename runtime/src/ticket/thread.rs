@@ -1,7 +1,7 @@
 //! How a plain thread parks: the same word as a goroutine, and a condition variable to sleep on.
 
-use super::pool::Pool;
 use super::{Cause, Kind, Parker, Runnable, Settled};
+use crate::primitive::pool::Pool;
 use crate::primitive::{Condvar, Mutex};
 use std::ptr::NonNull;
 use std::time::Instant;

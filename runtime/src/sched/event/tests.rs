@@ -6,7 +6,7 @@ use loom::thread;
 /// Two that publish and wake against an owner that sleeps whenever it finds nothing new: a lost wake-up
 /// would be a deadlock, which loom reports.
 ///
-/// Fails when the fence of `prepare` is missing, or that of `wake`; when `wake_slow` does not take the
+/// Fails when the fence of `prepare` is missing, or that of `claim`; when `wake` does not take the
 /// lock (the notification comes between the owner's look at the state and its wait); and when `wait`
 /// sleeps without a look at the state.
 #[test]
@@ -22,9 +22,9 @@ fn loom_no_wake_up_is_lost() {
             })
         });
         loop {
-            event.prepare();
+            event.sleeper().prepare();
             if published.load(Ordering::Relaxed) == 2 {
-                event.finish();
+                event.sleeper().finish();
                 break;
             }
             event.wait(None);
@@ -45,9 +45,9 @@ fn loom_two_that_wake_each_other() {
         let play = |me: usize, events: &[Event; 2], turn: &AtomicUsize| {
             for round in 0..2 {
                 loop {
-                    events[me].prepare();
+                    events[me].sleeper().prepare();
                     if turn.load(Ordering::Relaxed) == 2 * round + me {
-                        events[me].finish();
+                        events[me].sleeper().finish();
                         break;
                     }
                     events[me].wait(None);
@@ -67,8 +67,8 @@ fn loom_two_that_wake_each_other() {
 
 /// What was written before the wake is visible after the sleep that it ended, without an atomic.
 ///
-/// Fails when `wait` and `finish` both read `Relaxed`. Either alone would do; so would the fence of `wake`
-/// without the Release of `wake_slow`.
+/// Fails when `wait` and `finish` both read `Relaxed`. Either alone would do; so would the fence of `claim`
+/// without the Release of `claim_slow`.
 #[test]
 fn loom_a_wake_orders_what_came_before() {
     use loom::cell::UnsafeCell;
@@ -80,7 +80,7 @@ fn loom_a_wake_orders_what_came_before() {
     loom::model(|| {
         let event = Arc::new(Event::new());
         let note = Arc::new(Note(UnsafeCell::new(0)));
-        event.prepare();
+        event.sleeper().prepare();
         let waker = {
             let (event, note) = (event.clone(), note.clone());
             thread::spawn(move || {

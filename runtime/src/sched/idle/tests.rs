@@ -208,8 +208,12 @@ impl Searcher for Worker<'_> {
         self.me
     }
 
-    fn event(&self) -> &Event {
-        &self.runtime.events[self.me]
+    fn sleeper(&self) -> &Sleeper {
+        self.runtime.events[self.me].sleeper()
+    }
+
+    fn sleep(&self) {
+        self.runtime.events[self.me].wait(None);
     }
 
     fn is_alone(&self) -> bool {
@@ -231,10 +235,6 @@ impl Searcher for Worker<'_> {
 
     fn sees_spare_work(&self) -> bool {
         !self.runtime.queue.is_surely_empty()
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        None
     }
 
     fn woken(&self) {}
@@ -299,7 +299,7 @@ fn loom_push_and_hand_over() {
 /// A goroutine is placed at a worker that gets a resident back meanwhile, and runs that first: the other
 /// worker takes what was placed.
 ///
-/// Fails when `forward` wakes the worker without picking it (`if !event.wake() { notify() }`): awake without
+/// Fails when `forward` wakes the worker without picking it (it notifies if the worker is awake): awake without
 /// a token, it passes nothing on.
 #[test]
 fn loom_placement_against_sleep() {

@@ -5,7 +5,7 @@
 //! Ready residents first, in order; then fresh goroutines of its own, newest first, which keeps
 //! fork-join shallow and stacks warm; then the injector; then it searches. So that nothing waits for
 //! ever behind that order, certain rounds of every 61 begin at another place: the oldest fresh
-//! goroutine, ready migratable ones, the injector, the timers.
+//! goroutine, ready migratable ones, the injector, timers and sockets.
 //!
 //! # Placement
 //!
@@ -123,6 +123,8 @@ impl Worker {
         unsafe { runner::retire(self.runners.take()) };
         let Worker { shared, index, slots, .. } = self;
         drop(slots);
+        // Others may wait for sockets that were first waited for here.
+        shared.stations[index].poller().retire(sched::ready);
         shared.stations[index].vacate();
     }
 

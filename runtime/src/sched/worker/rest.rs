@@ -1,9 +1,10 @@
 //! A worker without work: it searches, sleeps, and at last ends.
 
-use super::super::event::Event;
+use super::super::event::Sleeper;
 use super::super::idle::{Patience, Searcher, Searching};
 use super::Worker;
 use crate::goroutine::GoroutineRef;
+use crate::poll::Wait;
 use crate::primitive::atomic::Ordering;
 use crate::sched::{self, Reference, Station};
 use crate::ticket::Request;
@@ -20,8 +21,18 @@ impl Searcher for Worker {
         self.index
     }
 
-    fn event(&self) -> &Event {
-        &self.station().event
+    fn sleeper(&self) -> &Sleeper {
+        &self.station().sleeper
+    }
+
+    fn sleep(&self) {
+        let station = self.station();
+        let wait = match station.next_deadline() {
+            Some(deadline) => Wait::For(deadline.saturating_duration_since(Instant::now())),
+            None => Wait::Forever,
+        };
+        station.poller().poll(wait, sched::ready);
+        station.sleeper.finish();
     }
 
     fn is_alone(&self) -> bool {
@@ -72,10 +83,6 @@ impl Searcher for Worker {
     fn sees_spare_work(&self) -> bool {
         !self.shared.injector.is_surely_empty()
             || self.shared.stations().iter().any(|station| station.surely_has_spare_work())
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        self.station().timers.lock().next_deadline()
     }
 
     fn woken(&self) {
@@ -132,7 +139,7 @@ impl Worker {
         station.is_surplus()
             && station.residents.load(Ordering::Relaxed) == 0
             && station.inbox.is_empty()
-            && station.timers.lock().next_deadline().is_none()
+            && station.next_deadline().is_none()
             && station.desert(|| !self.shared.is_closed())
     }
 }

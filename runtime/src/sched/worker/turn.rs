@@ -5,18 +5,18 @@ use super::super::{Station, runner};
 use super::{Worker, set_label};
 use crate::coroutine::Step;
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Runner, Suspend, WaitReason};
+use crate::poll::Wait;
 use crate::primitive::atomic::Ordering;
 use crate::sched::{self};
 use crate::ticket::{Request, Settled};
 use crossbeam_utils::CachePadded;
 use std::io;
 use std::ptr;
-use std::time::Instant;
 
 /// The bound of invariant 5. A prime, so that it does not beat with a program's own rhythm.
 const FAIRNESS: u32 = 61;
 /// In which of these rounds what comes first.
-const TIMERS_ROUND: u32 = 0;
+const EVENTS_ROUND: u32 = 0;
 const OLDEST_ROUND: u32 = 20;
 const INJECTOR_ROUND: u32 = 40;
 const MIGRATABLE_ROUND: u32 = 60;
@@ -64,7 +64,10 @@ impl Worker {
     #[cold]
     fn next_in_turn(&self, round: u32) -> Option<GoroutineRef> {
         match round {
-            TIMERS_ROUND => self.expire_timers(),
+            EVENTS_ROUND => {
+                self.expire_timers();
+                self.poll();
+            }
             OLDEST_ROUND if !self.station().is_surplus() => {
                 return self.station().fresh.pop_oldest();
             }
@@ -114,15 +117,14 @@ impl Worker {
     }
 
     pub(super) fn expire_timers(&self) {
-        let mut timers = self.station().timers.lock();
-        if timers.next_deadline().is_none() {
-            return;
-        }
-        let mut due = Vec::new();
-        timers.expire(Instant::now(), |runnable| due.push(runnable));
-        drop(timers);
-        for runnable in due {
-            sched::ready(runnable);
+        self.station().expire_timers(sched::ready);
+    }
+
+    /// Looks for what has become ready meanwhile.
+    fn poll(&self) {
+        let poller = self.station().poller();
+        if poller.is_used() {
+            poller.poll(Wait::No, sched::ready);
         }
     }
 
@@ -196,9 +198,7 @@ impl Worker {
         station.fresh.push(goroutine);
         let index = station.index;
         match self.shared.idle.pick(|sleeper| sleeper == index) {
-            Some(_) => {
-                station.event.wake();
-            }
+            Some(_) => station.wake(),
             None => self.shared.notify(),
         }
         true

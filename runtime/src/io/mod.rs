@@ -1,0 +1,319 @@
+//! Descriptors that park the calling goroutine instead of blocking its thread.
+//!
+//! [`Io`] is one non-blocking descriptor with its limits. A call tries the system call, waits while there is nothing
+//! to be had, and tries again ([`Io::run`]); how no change is lost in between stands in `poll/mod.rs`.
+//!
+//! # Closing
+//!
+//! A descriptor's number must not be given to another file while somebody may still use it, so `close` does not free
+//! it. It puts a file on which every call fails in its place (`dup3`), which closes the socket for the other
+//! side, for waiters and for its port at once. Calls that are inside the kernel finish on the old file. The number is
+//! freed with the last handle.
+
+mod limits;
+
+use crate::goroutine::WaitReason;
+use crate::park::{self, Parking};
+use crate::poll::{Direction, Enlisted, Source};
+use crate::sched;
+use crate::ticket::{Cause, Runnable};
+use limits::Limits;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Io {
+    fd: ManuallyDrop<OwnedFd>,
+    source: &'static Source,
+    limits: Limits,
+    closed: AtomicBool,
+    /// The user wants `WouldBlock` instead of a wait.
+    nonblocking: AtomicBool,
+    /// Somebody has seen the descriptor, and may have made copies of it.
+    shown: AtomicBool,
+}
+
+/// What a call remembers from one try to the next.
+#[derive(Default)]
+struct Call {
+    /// Its turn, if it has waited.
+    turn: Option<u64>,
+    /// Since when it waits, if that matters.
+    began: Option<Instant>,
+}
+
+impl Io {
+    /// For a descriptor that is non-blocking already.
+    pub(crate) fn of_nonblocking(fd: OwnedFd) -> Io {
+        Io {
+            fd: ManuallyDrop::new(fd),
+            source: Source::lease(),
+            limits: Limits::new(),
+            closed: AtomicBool::new(false),
+            nonblocking: AtomicBool::new(false),
+            shown: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes the descriptor non-blocking.
+    ///
+    /// # Errors
+    /// None that a valid descriptor could give.
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Io> {
+        set_nonblocking(fd.as_fd(), true)?;
+        let io = Io::of_nonblocking(fd);
+        // Where it came from there may be copies.
+        io.shown.store(true, Ordering::Relaxed);
+        Ok(io)
+    }
+
+    /// The descriptor for a system call.
+    pub(crate) fn raw(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// The descriptor for the user.
+    pub(crate) fn show(&self) -> BorrowedFd<'_> {
+        self.shown.store(true, Ordering::Relaxed);
+        self.fd.as_fd()
+    }
+
+    /// The descriptor, blocking again unless the user wanted it otherwise.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        let io = ManuallyDrop::new(self);
+        io.source.give_back(io.raw(), true);
+        // SAFETY: `io` is not used any more, nor dropped.
+        let fd = ManuallyDrop::into_inner(unsafe { std::ptr::read(&io.fd) });
+        if !io.nonblocking.load(Ordering::Relaxed) {
+            // A valid descriptor gives no error.
+            let _valid = set_nonblocking(fd.as_fd(), false);
+        }
+        fd
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+        self.stir();
+    }
+
+    /// Calls `attempt` until it says something else than `WouldBlock`, and waits in between. It gets the
+    /// descriptor, and the tick for [`drained`](Self::run_stream).
+    #[inline]
+    fn run_ticked<T>(
+        &self,
+        direction: Direction,
+        mut attempt: impl FnMut(RawFd, u32) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut call = Call::default();
+        let result = loop {
+            let seen = self.source.tick(direction);
+            if let Err(error) = self.check() {
+                break Err(error);
+            }
+            match attempt(self.raw(), seen) {
+                Ok(value) => break Ok(value),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.nonblocking.load(Ordering::Relaxed) {
+                        break Err(error);
+                    }
+                    if let Err(error) = self.wait(direction, seen, &mut call) {
+                        break Err(error);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(if self.is_closed() { closed() } else { error }),
+            }
+        };
+        if call.turn.is_some() {
+            make_ready(self.source.pass_on(direction));
+        }
+        result
+    }
+
+    /// Calls `attempt` until it says something else than `WouldBlock`, and waits in between for the descriptor to
+    /// become ready for that direction.
+    ///
+    /// # Errors
+    /// Those of `attempt`, `TimedOut`, and `NotConnected` after [`close`](Self::close).
+    pub(crate) fn run<T>(
+        &self,
+        direction: Direction,
+        mut attempt: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.run_ticked(direction, |_, _| attempt())
+    }
+
+    /// The same for a read of up to `wanted` bytes from a stream that gives what it has: when it gave less, the
+    /// next read waits without a try in vain.
+    #[inline]
+    pub(crate) fn run_stream(
+        &self,
+        wanted: usize,
+        mut attempt: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.run_ticked(Direction::Read, |_, seen| {
+            if self.source.is_drained(seen) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let got = attempt()?;
+            // At the end it gives nothing, again and again.
+            if 0 < got && got < wanted {
+                self.source.set_drained(seen);
+            }
+            Ok(got)
+        })
+    }
+
+    /// The same for a read that may give less than there is.
+    pub(crate) fn run_messages(
+        &self,
+        _wanted: usize,
+        attempt: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.run(Direction::Read, attempt)
+    }
+
+    /// Before a try.
+    #[inline]
+    fn check(&self) -> io::Result<()> {
+        if self.is_closed() {
+            return Err(closed());
+        }
+        if self.limits.is_over() { Err(timed_out()) } else { Ok(()) }
+    }
+
+    /// Waits until it is worth a try. The caller has seen the tick before its last one.
+    fn wait(&self, direction: Direction, seen: u32, call: &mut Call) -> io::Result<()> {
+        // After the tick: whoever changes the limits changes it.
+        let deadline = self.limits.deadline(direction, &mut call.began);
+        loop {
+            let parking = Parking::open();
+            let ticket = parking.ticket();
+            match self.source.enlist(direction, seen, &mut call.turn, ticket) {
+                Enlisted::Changed => return Ok(()),
+                Enlisted::Closed => return Err(closed()),
+                Enlisted::Unregistered => {
+                    self.source.register(self.raw(), sched::poller()?)?;
+                    continue;
+                }
+                Enlisted::Waiting => {}
+            }
+            let reason = match direction {
+                Direction::Read => WaitReason::Read,
+                Direction::Write => WaitReason::Write,
+            };
+            let cause = parking.wait(reason, deadline);
+            if cause == Cause::Notified {
+                return Ok(());
+            }
+            self.source.forget(direction, ticket);
+            park::unwind_if_cancelled(cause);
+            return Err(timed_out());
+        }
+    }
+
+    pub(crate) fn timeout(&self, direction: Direction) -> Option<Duration> {
+        self.limits.timeout(direction)
+    }
+
+    /// Counts for a call that is waiting, too: from when it began to wait.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a timeout of zero, as in std.
+    pub(crate) fn set_timeout(
+        &self,
+        direction: Direction,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a timeout of zero would end every call; `None` means no timeout",
+            ));
+        }
+        self.limits.set_timeout(direction, timeout);
+        self.stir();
+        Ok(())
+    }
+
+    /// Counts for a call that is waiting, too.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        if self.is_closed() {
+            return Err(closed());
+        }
+        self.limits.set_deadline(deadline);
+        self.stir();
+        Ok(())
+    }
+
+    fn stir(&self) {
+        make_ready(self.source.stir());
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Ends every call that waits and every later one with an error, and the connection. See the head of
+    /// this file.
+    pub(crate) fn close(&self) {
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let fd = self.raw();
+        // For copies of the descriptor: what `dup3` closes then is only ours.
+        // SAFETY: no pointers; an error says that it is no connected socket.
+        unsafe { libc::shutdown(fd, Shutdown::Both as libc::c_int) };
+        let waiters = self.source.close(fd);
+        // Without it the socket is shut down, and closed with the last handle.
+        if let Some(dead) = dead_file() {
+            // SAFETY: no pointers. `fd` is ours, and stays open: it names another file from now on. No error
+            // can come of two valid and different descriptors.
+            unsafe { libc::dup3(dead.as_raw_fd(), fd, libc::O_CLOEXEC) };
+        }
+        make_ready(waiters);
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        self.source.give_back(self.raw(), self.shown.load(Ordering::Relaxed));
+        // SAFETY: dropped here only.
+        unsafe { ManuallyDrop::drop(&mut self.fd) };
+    }
+}
+
+/// A file on which every call fails: an epoll instance can neither be read nor written, and is no socket. `None`
+/// when there is no descriptor left for it.
+fn dead_file() -> Option<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    // SAFETY: it is new, and nobody else's.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn make_ready(runnables: impl IntoIterator<Item = Runnable>) {
+    runnables.into_iter().for_each(sched::ready);
+}
+
+#[cold]
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "it was closed")
+}
+
+#[cold]
+pub(crate) fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "timed out")
+}
+
+fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    let value = libc::c_int::from(nonblocking);
+    // SAFETY: reads a local variable.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &value) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,147 @@
+//! The backend on Linux: epoll, edge-triggered, with an eventfd for wake-ups.
+//!
+//! The eventfd is edge-triggered, too, so it need not be read: each write is a new edge. Its counter would be full
+//! after 2⁶⁴ wake-ups.
+
+use super::{Backend, Readiness, Wait};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Reports taken at once.
+const BATCH: usize = 256;
+/// The token of the eventfd; no source has it.
+const WAKE_UP: u64 = 0;
+
+#[derive(Debug)]
+pub(super) struct Epoll {
+    epoll: OwnedFd,
+    event: OwnedFd,
+}
+
+/// `epoll_pwait2` is missing (Linux before 5.11): waits end on whole milliseconds.
+static COARSE: AtomicBool = AtomicBool::new(false);
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+impl Backend for Epoll {
+    fn new() -> io::Result<Epoll> {
+        // SAFETY: no pointers. The descriptor is new, and nobody else's.
+        let epoll =
+            unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
+        let flags = libc::EFD_CLOEXEC | libc::EFD_NONBLOCK;
+        // SAFETY: as above.
+        let event = unsafe { OwnedFd::from_raw_fd(check(libc::eventfd(0, flags))?) };
+        let backend = Epoll { epoll, event };
+        let flags = libc::EPOLLIN | libc::EPOLLET;
+        backend.control(libc::EPOLL_CTL_ADD, backend.event.as_raw_fd(), flags, WAKE_UP)?;
+        Ok(backend)
+    }
+
+    fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        debug_assert_ne!(token, WAKE_UP);
+        let flags =
+            libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
+        match self.control(libc::EPOLL_CTL_ADD, fd, flags, token) {
+            // Left from when this poller retired.
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                self.control(libc::EPOLL_CTL_MOD, fd, flags, token)
+            }
+            result => result,
+        }
+    }
+
+    fn remove(&self, fd: RawFd) {
+        // An error says that it is gone already.
+        let _gone = self.control(libc::EPOLL_CTL_DEL, fd, 0, WAKE_UP);
+    }
+
+    fn wait(&self, wait: Wait, mut report: impl FnMut(u64, Readiness)) -> bool {
+        let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); BATCH];
+        let count = self.wait_raw(&mut events, wait);
+        let mut woken = false;
+        for event in &events[..count] {
+            // SAFETY: the kernel has written the first `count`.
+            let event = unsafe { event.assume_init() };
+            let (flags, token) = (event.events, event.u64);
+            if token == WAKE_UP {
+                woken = true;
+            } else {
+                report(token, Readiness::of(flags));
+            }
+        }
+        woken
+    }
+
+    fn wake(&self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: writes eight bytes from a local variable. It could only fail because the counter is full,
+        // and then the owner is woken all the same.
+        unsafe { libc::write(self.event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+}
+
+impl Epoll {
+    fn control(&self, what: i32, fd: RawFd, flags: i32, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: flags as u32, u64: token };
+        // SAFETY: reads a local variable. A wrong descriptor is an error.
+        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &mut event) })?;
+        Ok(())
+    }
+
+    /// How many reports there are. An interrupted wait has none.
+    fn wait_raw(&self, events: &mut [MaybeUninit<libc::epoll_event>], wait: Wait) -> usize {
+        let epoll = self.epoll.as_raw_fd();
+        let (buffer, most) = (events.as_mut_ptr().cast::<libc::epoll_event>(), events.len() as i32);
+        if let Wait::For(limit) = wait
+            && !COARSE.load(Ordering::Relaxed)
+        {
+            let limit = libc::timespec {
+                tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: limit.subsec_nanos().into(),
+            };
+            let no_signals = ptr::null::<libc::sigset_t>();
+            // SAFETY: the kernel writes at most `most` reports to the buffer, and reads the limit.
+            let count = unsafe {
+                libc::syscall(libc::SYS_epoll_pwait2, epoll, buffer, most, &limit, no_signals, 0)
+            };
+            if count >= 0 {
+                return count as usize;
+            }
+            if io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS) {
+                return 0;
+            }
+            COARSE.store(true, Ordering::Relaxed);
+        }
+        let millis = match wait {
+            Wait::No => 0,
+            Wait::Forever => -1,
+            Wait::For(limit) => whole_millis(limit),
+        };
+        // SAFETY: the kernel writes at most `most` reports to the buffer.
+        let count = unsafe { libc::epoll_wait(epoll, buffer, most, millis) };
+        count.max(0) as usize
+    }
+}
+
+/// Rounded up, so that nobody wakes up before it is time, and again and again.
+fn whole_millis(limit: Duration) -> i32 {
+    limit.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(i32::MAX)
+}
+
+impl Readiness {
+    fn of(flags: u32) -> Readiness {
+        let any = |which: i32| flags & which as u32 != 0;
+        let over = any(libc::EPOLLHUP | libc::EPOLLERR);
+        Readiness {
+            readable: over || any(libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI),
+            writable: over || any(libc::EPOLLOUT),
+            restless: over || any(libc::EPOLLRDHUP | libc::EPOLLPRI),
+        }
+    }
+}

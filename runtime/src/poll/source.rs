@@ -1,0 +1,295 @@
+//! A descriptor as the pollers see it. The protocol is at the head of `mod.rs`.
+
+use super::{Direction, Poller, Readiness};
+use crate::primitive::Locked;
+use crate::primitive::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::primitive::pool::Pool;
+use crate::ticket::{Cause, Claim, Runnable, Ticket};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::ptr;
+use std::sync::Arc;
+
+/// On loan to one descriptor at a time, and never freed: reports may come late.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Source {
+    /// Changes noticed in each direction.
+    ticks: [AtomicU32; 2],
+    /// At this tick a reader has found that nothing is left.
+    drained: AtomicU32,
+    /// See [`Readiness::restless`].
+    restless: AtomicBool,
+    state: Locked<State>,
+}
+
+struct State {
+    /// Counts the leases.
+    lease: u16,
+    closed: bool,
+    /// Where it is registered.
+    poller: Option<Arc<Poller>>,
+    lines: [VecDeque<Waiter>; 2],
+    /// The turn of whoever comes next.
+    next_turn: u64,
+}
+
+struct Waiter {
+    ticket: Ticket,
+    /// The line is in the order of turns.
+    turn: u64,
+}
+
+/// What became of an attempt to wait.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Enlisted {
+    /// The park will end. Whoever leaves for another reason than that tells so ([`Source::forget`]).
+    Waiting,
+    /// Something has changed: try again.
+    Changed,
+    /// It has to be registered first.
+    Unregistered,
+    Closed,
+}
+
+static FREE: Pool<Source> = Pool::new();
+
+/// Of a token, for the address of the source. User space has 47 bits.
+const ADDRESS_BITS: u32 = 48;
+
+impl Source {
+    pub(super) fn new() -> Source {
+        Source {
+            ticks: [AtomicU32::new(1), AtomicU32::new(1)],
+            drained: AtomicU32::new(0),
+            restless: AtomicBool::new(false),
+            state: Locked::new(State {
+                lease: 0,
+                closed: false,
+                poller: None,
+                lines: [VecDeque::new(), VecDeque::new()],
+                next_turn: 0,
+            }),
+        }
+    }
+
+    /// One for a new descriptor.
+    pub(crate) fn lease() -> &'static Source {
+        FREE.lease(Source::new)
+    }
+
+    /// The descriptor is about to be closed. Nobody waits.
+    ///
+    /// `copied`: there may be other descriptors of the same file, so that closing this one is not its end.
+    pub(crate) fn give_back(&'static self, fd: RawFd, copied: bool) {
+        let mut state = self.state.lock();
+        let poller = state.poller.take();
+        debug_assert!(state.lines.iter().all(VecDeque::is_empty));
+        state.lease = state.lease.wrapping_add(1);
+        state.closed = false;
+        drop(state);
+        self.restless.store(false, Ordering::Relaxed);
+        self.drained.store(0, Ordering::Relaxed);
+        if let Some(poller) = poller {
+            poller.remove(fd, copied);
+        }
+        FREE.give_back(self);
+    }
+
+    /// To be read before a try.
+    #[inline]
+    pub(crate) fn tick(&self, direction: Direction) -> u32 {
+        self.ticks[direction as usize].load(Ordering::Acquire)
+    }
+
+    /// After a tick of `seen` a stream gave less than was asked for, so there is nothing left in it.
+    #[inline]
+    pub(crate) fn set_drained(&self, seen: u32) {
+        self.drained.store(seen, Ordering::Relaxed);
+    }
+
+    /// Whether a read would find nothing: since it was last seen drained nothing was noticed.
+    #[inline]
+    pub(crate) fn is_drained(&self, seen: u32) -> bool {
+        self.drained.load(Ordering::Relaxed) == seen && !self.restless.load(Ordering::Relaxed)
+    }
+
+    /// The caller has tried after a tick of `seen`, and found nothing. Its place in the line is that of its
+    /// `turn`, if it has had one.
+    pub(crate) fn enlist(
+        &self,
+        direction: Direction,
+        seen: u32,
+        turn: &mut Option<u64>,
+        ticket: Ticket,
+    ) -> Enlisted {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Enlisted::Closed;
+        }
+        if self.ticks[direction as usize].load(Ordering::Relaxed) != seen {
+            return Enlisted::Changed;
+        }
+        if state.poller.is_none() {
+            return Enlisted::Unregistered;
+        }
+        let turn = *turn.get_or_insert_with(|| {
+            state.next_turn += 1;
+            state.next_turn
+        });
+        let line = &mut state.lines[direction as usize];
+        // Whoever comes again was the first or nearly; whoever comes for the first time is the last.
+        let place = match line.back() {
+            Some(last) if last.turn > turn => line.partition_point(|waiter| waiter.turn < turn),
+            _ => line.len(),
+        };
+        line.insert(place, Waiter { ticket, turn });
+        Enlisted::Waiting
+    }
+
+    /// Registers it, unless somebody has done so meanwhile. If it is ready, that is noticed soon.
+    ///
+    /// # Errors
+    /// When the system refuses: the descriptor cannot be polled (a regular file), or there is no memory.
+    pub(crate) fn register(&'static self, fd: RawFd, poller: Arc<Poller>) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.poller.is_none() && !state.closed {
+            // With the lock held: `close` must not come in between. A report that comes at once waits for it.
+            poller.add(fd, self.token(state.lease))?;
+            state.poller = Some(poller);
+        }
+        Ok(())
+    }
+
+    /// For tests that report themselves what happens.
+    #[cfg(test)]
+    pub(super) fn pretend_registered(&self) {
+        self.state.lock().poller = Poller::new().ok();
+    }
+
+    fn token(&'static self, lease: u16) -> u64 {
+        let address = ptr::from_ref(self).expose_provenance() as u64;
+        debug_assert_eq!(address >> ADDRESS_BITS, 0);
+        address | u64::from(lease) << ADDRESS_BITS
+    }
+
+    /// A report has come.
+    pub(super) fn notice(token: u64, readiness: Readiness, ready: &mut impl FnMut(Runnable)) {
+        let address = token & ((1 << ADDRESS_BITS) - 1);
+        let lease = (token >> ADDRESS_BITS) as u16;
+        let source = ptr::with_exposed_provenance::<Source>(address as usize);
+        // SAFETY: `token` made it from a source, and sources are never freed.
+        unsafe { &*source }.notice_as(lease, readiness, ready);
+    }
+
+    /// The same for one lease of this source.
+    pub(super) fn notice_as(
+        &self,
+        lease: u16,
+        readiness: Readiness,
+        ready: &mut impl FnMut(Runnable),
+    ) {
+        let mut state = self.state.lock();
+        if state.lease != lease {
+            return;
+        }
+        if readiness.restless {
+            self.restless.store(true, Ordering::Relaxed);
+        }
+        let reader =
+            if readiness.readable { self.change(&mut state, Direction::Read) } else { None };
+        let writer =
+            if readiness.writable { self.change(&mut state, Direction::Write) } else { None };
+        drop(state);
+        for runnable in [reader, writer].into_iter().flatten() {
+            ready(runnable);
+        }
+    }
+
+    /// Counts a change, and ends the wait of whoever is the first in line.
+    fn change(&self, state: &mut State, direction: Direction) -> Option<Runnable> {
+        self.count(direction);
+        first(&mut state.lines[direction as usize])
+    }
+
+    /// With the lock held.
+    fn count(&self, direction: Direction) {
+        let tick = &self.ticks[direction as usize];
+        // Zero is left out: no reader has seen it.
+        let next = tick.load(Ordering::Relaxed).wrapping_add(1).max(1);
+        tick.store(next, Ordering::Release);
+    }
+
+    /// Ends all waits, and keeps those from waiting who have tried before.
+    fn everybody(&self, state: &mut State) -> Vec<Runnable> {
+        let mut woken = Vec::new();
+        for direction in Direction::BOTH {
+            self.count(direction);
+            for waiter in state.lines[direction as usize].drain(..) {
+                if let Claim::Won(runnable) = waiter.ticket.claim(Cause::Notified) {
+                    woken.push(runnable);
+                }
+            }
+        }
+        woken
+    }
+
+    /// Somebody who was woken has finished: the next one may try.
+    pub(crate) fn pass_on(&self, direction: Direction) -> Option<Runnable> {
+        first(&mut self.state.lock().lines[direction as usize])
+    }
+
+    /// A waiter whose park has ended otherwise.
+    pub(crate) fn forget(&self, direction: Direction, ticket: Ticket) {
+        self.state.lock().lines[direction as usize].retain(|waiter| waiter.ticket != ticket);
+    }
+
+    /// All who wait, or are about to, are to look around; they keep their places.
+    #[must_use]
+    pub(crate) fn stir(&self) -> Vec<Runnable> {
+        self.everybody(&mut self.state.lock())
+    }
+
+    /// From now on nobody can wait. The descriptor stays open for the moment, but is not polled any more.
+    #[must_use]
+    pub(crate) fn close(&self, fd: RawFd) -> Vec<Runnable> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        if let Some(poller) = state.poller.take() {
+            poller.remove(fd, true);
+        }
+        self.everybody(&mut state)
+    }
+
+    /// The poller retires: see there.
+    pub(super) fn leave_all(poller: &Poller, mut ready: impl FnMut(Runnable)) {
+        for source in FREE.all() {
+            let mut state = source.state.lock();
+            if !state.poller.as_deref().is_some_and(|its| ptr::eq(its, poller)) {
+                continue;
+            }
+            state.poller = None;
+            // The descriptor is not known here. It stays in the system's list, and reports of this lease are
+            // right, should anybody take them.
+            poller.sources.fetch_sub(1, Ordering::Relaxed);
+            let waiters = source.everybody(&mut state);
+            drop(state);
+            waiters.into_iter().for_each(&mut ready);
+        }
+    }
+}
+
+fn first(line: &mut VecDeque<Waiter>) -> Option<Runnable> {
+    while let Some(waiter) = line.pop_front() {
+        match waiter.ticket.claim(Cause::Notified) {
+            Claim::Won(runnable) => return Some(runnable),
+            // It is awake, and will see that it was meant.
+            Claim::Early => return None,
+            // It has left for another reason.
+            Claim::Lost => {}
+        }
+    }
+    None
+}
