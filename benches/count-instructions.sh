@@ -33,7 +33,7 @@ count() {
 }
 
 printf '%-12s %14s   %s\n' "$affinity" "instructions" "allocator calls, without valgrind"
-for work in spawn spawn-join yield park-unpark switch; do
+for work in spawn spawn-join yield park-unpark switch echo; do
     once=$(count $work "$n")
     twice=$(count $work $((2 * n)))
     calls=$("$target/release/hot_paths" $work "$n" "$affinity")

@@ -1,21 +1,7 @@
 # Medians, spread and ratios of works, and a table of the goals.
 # Input: first the works: work, operations a round, rounds, peers, whom the goal refers to, the greatest
 # ratio wanted; then the samples: work, contestant, turn, round, and any number of names with nanoseconds
-# each, of which `ns` is compared.
-
-# Puts `value` into the list `name`, in order.
-function put(name, value,    i) {
-    for (i = ++size[name]; i > 1 && list[name, i - 1] > value; i--)
-        list[name, i] = list[name, i - 1]
-    list[name, i] = value
-}
-
-function least(name) { return list[name, 1] }
-function greatest(name) { return list[name, size[name]] }
-function median(name,    half) {
-    half = int((size[name] + 1) / 2)
-    return (list[name, half] + list[name, size[name] + 1 - half]) / 2
-}
+# each, of which `ns` is compared. Needs lists.awk.
 
 # The number of a contestant in a turn.
 function in_turn(work, who, figure, turn) { return "turn " turn " " work " " who " " figure }

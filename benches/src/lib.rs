@@ -1,6 +1,7 @@
 //! What the benchmarks of Fibra share.
 //!
 //! * [`on_fibra`], [`on_tokio`]: the same work on both runtimes; `go/` has it for Go;
+//! * [`conversation`]: what all servers say;
 //! * [`job`]: computing that takes a certain time, and the least that can be spent on it;
 //! * [`arguments`]: of the programs;
 //! * [`crowd`]: many parked goroutines;
@@ -10,6 +11,7 @@
 //! Work returns the time that it took, and panics if it was not all done.
 
 pub mod arguments;
+pub mod conversation;
 pub mod crowd;
 pub mod job;
 pub mod on_fibra;

@@ -2,10 +2,12 @@
 
 mod channels;
 mod goroutines;
+mod servers;
 mod waits;
 
 pub use channels::{among_many, ping_pong, pool, select_of_two};
 pub use goroutines::{Countdown, skynet, spawn_all, spawn_counted, spawn_join, yield_among};
+pub use servers::{echo, serve};
 pub use waits::{doze, hand_over, mutex_among, sleepers};
 
 use fibra::Runtime;
@@ -45,9 +47,9 @@ pub fn runtime(workers: usize, affinity: Affinity, stack_size: Option<usize>) ->
     }
     if affinity == Affinity::Any {
         // SAFETY: the goroutines of these benchmarks block only in what Fibra offers: `park`, `yield_now`,
-        // `sleep`, `join`, channels, `select!` and its mutex. They hold nothing there that belongs to a thread: no
-        // thread-local, no lock guard, no `!Send`. The CPU time of a thread is read at both ends of a job,
-        // in which nothing blocks.
+        // `sleep`, `join`, channels, `select!`, its mutex and its sockets. They hold nothing there that belongs
+        // to a thread: no thread-local, no lock guard, no `!Send`. The CPU time of a thread is read at both ends
+        // of a job, in which nothing blocks.
         builder = unsafe { builder.migratable() };
     }
     builder.build().expect("a runtime")

@@ -1,10 +1,12 @@
 //! The same work on tokio.
 
 mod channels;
+mod servers;
 mod tasks;
 mod waits;
 
 pub use channels::{among_many, ping_pong, select_of_two};
+pub use servers::serve;
 pub use tasks::{skynet, spawn_all, spawn_join, yield_among};
 pub use waits::{mutex_among, sleepers};
 
@@ -21,6 +23,12 @@ pub fn runtime() -> Runtime {
 pub fn runtime_with_time() -> Runtime {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(crate::WORKERS).enable_time().build().expect("a runtime")
+}
+
+/// One that can read and write sockets.
+pub fn runtime_with_io() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(crate::WORKERS).enable_io().build().expect("a runtime")
 }
 
 /// Runs `work` as a task, hence on a worker: `block_on` alone would poll it on the calling thread, and

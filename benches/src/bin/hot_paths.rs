@@ -12,7 +12,7 @@ use fibra_benches::arguments;
 use fibra_benches::on_fibra::{self, Affinity, Countdown};
 
 const USAGE: &str =
-    "usage: hot_paths spawn|spawn-join|yield|park-unpark|switch N [fibra|fibra-migratable]";
+    "usage: hot_paths spawn|spawn-join|yield|park-unpark|switch|echo N [fibra|fibra-migratable]";
 
 /// Operations before the allocator's calls are counted: they fill the pools.
 const WARM_UP: usize = 10_000;
@@ -74,6 +74,7 @@ fn run() -> Option<()> {
         "yield" => yield_now,
         "park-unpark" => park_unpark,
         "switch" => switch,
+        "echo" => echo,
         _ => return None,
     };
     let (allocations, frees) = on_fibra::runtime(1, affinity, None).run(|| {
@@ -114,6 +115,11 @@ fn yield_now(n: usize) {
 /// An operation is an unpark of the other goroutine and a park of this one.
 fn park_unpark(n: usize) {
     on_fibra::hand_over(n, None);
+}
+
+/// An operation is one message to the other goroutine, over a connection, and back.
+fn echo(n: usize) {
+    on_fibra::echo(n);
 }
 
 /// An operation is one resume and one suspend.

@@ -65,8 +65,9 @@ pub(super) trait Searcher {
     /// Sleeps until somebody rouses it, until its next timer, or until something that it waits for is ready. Then
     /// it is awake again.
     fn sleep(&self);
-    /// Nobody else has a queue.
-    fn is_alone(&self) -> bool;
+    /// Whether a search had better be short: nobody else has a queue, or the next work most likely comes from
+    /// where it sleeps.
+    fn is_in_haste(&self) -> bool;
     /// It leaves to others what they can run.
     fn is_surplus(&self) -> bool;
     /// There is something that it must do itself, or that was left to it.
@@ -137,9 +138,10 @@ impl Idle {
         if searching.is_none() && !surplus {
             searching = self.try_search();
         }
+        let mut rounds = if worker.is_in_haste() { 1 } else { SEARCH_ROUNDS };
         loop {
             if let Some(token) = searching {
-                match search(worker) {
+                match search(worker, rounds) {
                     Search::Stolen(goroutine) => {
                         self.stop_searching(worker, token);
                         return Some(goroutine);
@@ -156,6 +158,8 @@ impl Idle {
                 Some(token) => searching = Some(token),
                 None => return None,
             }
+            // There is something, for which its patience must come to an end.
+            rounds = SEARCH_ROUNDS;
         }
     }
 
@@ -261,8 +265,8 @@ impl Idle {
     }
 }
 
-fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
-    for round in 0..if worker.is_alone() { 1 } else { SEARCH_ROUNDS } {
+fn search<S: Searcher>(worker: &S, rounds: usize) -> Search<S::Goroutine> {
+    for round in 0..rounds {
         if worker.has_own_work() {
             return Search::Own;
         }

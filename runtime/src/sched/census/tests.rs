@@ -101,10 +101,10 @@ impl Runtime {
                 return;
             }
             let event = &self.events[me];
-            event.prepare();
+            event.sleeper().prepare();
             let must_stop = self.gate.is_closed() && (!stopping || self.live() == 0);
             if must_stop || self.queue.load(Ordering::Relaxed) != 0 {
-                event.finish();
+                event.sleeper().finish();
             } else {
                 event.wait(None);
             }

@@ -216,7 +216,7 @@ impl Searcher for Worker<'_> {
         self.runtime.events[self.me].wait(None);
     }
 
-    fn is_alone(&self) -> bool {
+    fn is_in_haste(&self) -> bool {
         false
     }
 

@@ -96,11 +96,11 @@ mod models {
             };
             let mut seen = Vec::new();
             while seen.len() < 2 {
-                event.prepare();
+                event.sleeper().prepare();
                 if injector.is_empty() {
                     event.wait(None);
                 } else {
-                    event.finish();
+                    event.sleeper().finish();
                 }
                 seen.extend(pop_all(&injector, 0));
             }

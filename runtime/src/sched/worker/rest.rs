@@ -35,8 +35,8 @@ impl Searcher for Worker {
         station.sleeper.finish();
     }
 
-    fn is_alone(&self) -> bool {
-        self.shared.stations().len() == 1
+    fn is_in_haste(&self) -> bool {
+        self.shared.stations().len() == 1 || self.station().poller().is_used()
     }
 
     fn is_surplus(&self) -> bool {

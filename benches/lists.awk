@@ -1,0 +1,15 @@
+# Sorted lists of numbers, by name.
+
+# Puts `value` into the list `name`, in order.
+function put(name, value,    i) {
+    for (i = ++size[name]; i > 1 && list[name, i - 1] > value; i--)
+        list[name, i] = list[name, i - 1]
+    list[name, i] = value
+}
+
+function least(name) { return list[name, 1] }
+function greatest(name) { return list[name, size[name]] }
+function median(name,    half) {
+    half = int((size[name] + 1) / 2)
+    return (list[name, half] + list[name, size[name] + 1 - half]) / 2
+}
