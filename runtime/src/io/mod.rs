@@ -11,6 +11,7 @@
 //! freed with the last handle.
 
 mod limits;
+pub(crate) mod sys;
 
 use crate::goroutine::WaitReason;
 use crate::park::{self, Parking};

@@ -253,8 +253,7 @@ macro_rules! stream {
         impl Read for &$type {
             #[inline]
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                let socket = self.0.as_std();
-                self.0.io.$read(buf.len(), || (&*socket).read(buf))
+                self.0.io.$read(buf.len(), || sys::recv(self.0.io.raw(), buf))
             }
 
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -267,7 +266,7 @@ macro_rules! stream {
         impl Write for &$type {
             #[inline]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-                self.0.run(Direction::Write, |mut socket| socket.write(buf))
+                self.0.io.run(Direction::Write, || sys::send(self.0.io.raw(), buf))
             }
 
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -3,7 +3,7 @@
 //! The eventfd is edge-triggered, too, so it need not be read: each write is a new edge. Its counter would be full
 //! after 2⁶⁴ wake-ups.
 
-use super::{Backend, Readiness, Wait};
+use super::{Backend, Readiness, Reports, Wait};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -61,21 +61,22 @@ impl Backend for Epoll {
         let _gone = self.control(libc::EPOLL_CTL_DEL, fd, 0, WAKE_UP);
     }
 
-    fn wait(&self, wait: Wait, mut report: impl FnMut(u64, Readiness)) -> bool {
+    fn wait(&self, wait: Wait, mut report: impl FnMut(u64, Readiness)) -> Reports {
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); BATCH];
         let count = self.wait_raw(&mut events, wait);
-        let mut woken = false;
+        let mut reports = Reports { sources: 0, woken: false };
         for event in &events[..count] {
             // SAFETY: the kernel has written the first `count`.
             let event = unsafe { event.assume_init() };
             let (flags, token) = (event.events, event.u64);
             if token == WAKE_UP {
-                woken = true;
+                reports.woken = true;
             } else {
+                reports.sources += 1;
                 report(token, Readiness::of(flags));
             }
         }
-        woken
+        reports
     }
 
     fn wake(&self) {
@@ -123,8 +124,9 @@ impl Epoll {
             Wait::Forever => -1,
             Wait::For(limit) => whole_millis(limit),
         };
+        // By its number, as in `io/sys.rs`: libc's function does more than that.
         // SAFETY: the kernel writes at most `most` reports to the buffer.
-        let count = unsafe { libc::epoll_wait(epoll, buffer, most, millis) };
+        let count = unsafe { libc::syscall(libc::SYS_epoll_wait, epoll, buffer, most, millis) };
         count.max(0) as usize
     }
 }

@@ -83,14 +83,23 @@ pub(crate) enum Wait {
     Forever,
 }
 
+/// What one wait has brought.
+#[derive(Clone, Copy, Debug)]
+struct Reports {
+    /// So many were reported.
+    sources: usize,
+    /// And a wake-up.
+    woken: bool,
+}
+
 /// See the head of this file.
 trait Backend: Sized {
     fn new() -> io::Result<Self>;
     /// `token` is reported from now on, at once if the descriptor is ready.
     fn add(&self, fd: RawFd, token: u64) -> io::Result<()>;
     fn remove(&self, fd: RawFd);
-    /// Waits, then reports what there is. True: a wake-up was among it.
-    fn wait(&self, wait: Wait, report: impl FnMut(u64, Readiness)) -> bool;
+    /// Waits, then reports what there is.
+    fn wait(&self, wait: Wait, report: impl FnMut(u64, Readiness)) -> Reports;
     fn wake(&self);
 }
 
@@ -114,16 +123,17 @@ impl Poller {
         self.sources.load(Ordering::Relaxed) != 0
     }
 
-    /// For its owner: waits until a source becomes ready, for a wake-up, or for as long as it may. May come back
-    /// with nothing. Who is to run goes to `ready`, without a lock held.
-    pub(crate) fn poll(&self, wait: Wait, mut ready: impl FnMut(Runnable)) {
-        self.backend.wait(wait, |token, readiness| Source::notice(token, readiness, &mut ready));
+    /// For its owner: waits until a source becomes ready, for a wake-up, or for as long as it may. Says how many
+    /// reports came. Who is to run goes to `ready`, without a lock held.
+    pub(crate) fn poll(&self, wait: Wait, mut ready: impl FnMut(Runnable)) -> usize {
+        let report = |token, readiness| Source::notice(token, readiness, &mut ready);
+        self.backend.wait(wait, report).sources
     }
 
     /// The same for somebody else, because the owner does not come to it. Does not wait.
     pub(crate) fn poll_for_owner(&self, mut ready: impl FnMut(Runnable)) {
         let report = |token, readiness| Source::notice(token, readiness, &mut ready);
-        if self.backend.wait(Wait::No, report) {
+        if self.backend.wait(Wait::No, report).woken {
             // It was meant for the owner.
             self.backend.wake();
         }

@@ -21,6 +21,9 @@ pub(crate) struct Source {
     drained: AtomicU32,
     /// See [`Readiness::restless`].
     restless: AtomicBool,
+    /// When the last one was woken, there were more in line. Whoever comes to the line later has tried later, too,
+    /// and waits for another change.
+    crowded: [AtomicBool; 2],
     state: Locked<State>,
 }
 
@@ -30,15 +33,73 @@ struct State {
     closed: bool,
     /// Where it is registered.
     poller: Option<Arc<Poller>>,
-    lines: [VecDeque<Waiter>; 2],
+    lines: [Line; 2],
     /// The turn of whoever comes next.
     next_turn: u64,
 }
 
 struct Waiter {
     ticket: Ticket,
-    /// The line is in the order of turns.
     turn: u64,
+}
+
+/// Who waits, in the order of turns.
+struct Line {
+    /// Most of the time there is one at most.
+    first: Option<Waiter>,
+    rest: VecDeque<Waiter>,
+}
+
+impl Line {
+    const fn new() -> Line {
+        Line { first: None, rest: VecDeque::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    #[inline]
+    fn insert(&mut self, waiter: Waiter) {
+        match &self.first {
+            None => self.first = Some(waiter),
+            Some(_) => self.insert_slow(waiter),
+        }
+    }
+
+    fn insert_slow(&mut self, waiter: Waiter) {
+        let mut waiter = waiter;
+        if let Some(first) = &mut self.first
+            && waiter.turn < first.turn
+        {
+            std::mem::swap(first, &mut waiter);
+        }
+        // Whoever comes again was the first or nearly; whoever comes for the first time is the last.
+        let place = match self.rest.back() {
+            Some(last) if last.turn > waiter.turn => {
+                self.rest.partition_point(|other| other.turn < waiter.turn)
+            }
+            _ => self.rest.len(),
+        };
+        self.rest.insert(place, waiter);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Waiter> {
+        let first = self.first.take()?;
+        if !self.rest.is_empty() {
+            self.first = self.rest.pop_front();
+        }
+        Some(first)
+    }
+
+    fn remove(&mut self, ticket: Ticket) {
+        if self.first.as_ref().is_some_and(|waiter| waiter.ticket == ticket) {
+            self.pop();
+        } else {
+            self.rest.retain(|waiter| waiter.ticket != ticket);
+        }
+    }
 }
 
 /// What became of an attempt to wait.
@@ -65,11 +126,12 @@ impl Source {
             ticks: [AtomicU32::new(1), AtomicU32::new(1)],
             drained: AtomicU32::new(0),
             restless: AtomicBool::new(false),
+            crowded: [AtomicBool::new(false), AtomicBool::new(false)],
             state: Locked::new(State {
                 lease: 0,
                 closed: false,
                 poller: None,
-                lines: [VecDeque::new(), VecDeque::new()],
+                lines: [Line::new(), Line::new()],
                 next_turn: 0,
             }),
         }
@@ -86,7 +148,7 @@ impl Source {
     pub(crate) fn give_back(&'static self, fd: RawFd, copied: bool) {
         let mut state = self.state.lock();
         let poller = state.poller.take();
-        debug_assert!(state.lines.iter().all(VecDeque::is_empty));
+        debug_assert!(state.lines.iter().all(Line::is_empty));
         state.lease = state.lease.wrapping_add(1);
         state.closed = false;
         drop(state);
@@ -139,13 +201,7 @@ impl Source {
             state.next_turn += 1;
             state.next_turn
         });
-        let line = &mut state.lines[direction as usize];
-        // Whoever comes again was the first or nearly; whoever comes for the first time is the last.
-        let place = match line.back() {
-            Some(last) if last.turn > turn => line.partition_point(|waiter| waiter.turn < turn),
-            _ => line.len(),
-        };
-        line.insert(place, Waiter { ticket, turn });
+        state.lines[direction as usize].insert(Waiter { ticket, turn });
         Enlisted::Waiting
     }
 
@@ -211,7 +267,24 @@ impl Source {
     /// Counts a change, and ends the wait of whoever is the first in line.
     fn change(&self, state: &mut State, direction: Direction) -> Option<Runnable> {
         self.count(direction);
-        first(&mut state.lines[direction as usize])
+        self.wake_first(state, direction)
+    }
+
+    fn wake_first(&self, state: &mut State, direction: Direction) -> Option<Runnable> {
+        let line = &mut state.lines[direction as usize];
+        while let Some(waiter) = line.pop() {
+            // Before the claim, so that whoever is woken sees it.
+            self.crowded[direction as usize].store(!line.is_empty(), Ordering::Relaxed);
+            match waiter.ticket.claim(Cause::Notified) {
+                Claim::Won(runnable) => return Some(runnable),
+                // It is awake, and will see that it was meant.
+                Claim::Early => return None,
+                // It has left for another reason.
+                Claim::Lost => {}
+            }
+        }
+        self.crowded[direction as usize].store(false, Ordering::Relaxed);
+        None
     }
 
     /// With the lock held.
@@ -227,7 +300,8 @@ impl Source {
         let mut woken = Vec::new();
         for direction in Direction::BOTH {
             self.count(direction);
-            for waiter in state.lines[direction as usize].drain(..) {
+            let line = &mut state.lines[direction as usize];
+            while let Some(waiter) = line.pop() {
                 if let Claim::Won(runnable) = waiter.ticket.claim(Cause::Notified) {
                     woken.push(runnable);
                 }
@@ -237,13 +311,18 @@ impl Source {
     }
 
     /// Somebody who was woken has finished: the next one may try.
+    #[inline]
     pub(crate) fn pass_on(&self, direction: Direction) -> Option<Runnable> {
-        first(&mut self.state.lock().lines[direction as usize])
+        if self.crowded[direction as usize].load(Ordering::Relaxed) {
+            self.wake_first(&mut self.state.lock(), direction)
+        } else {
+            None
+        }
     }
 
     /// A waiter whose park has ended otherwise.
     pub(crate) fn forget(&self, direction: Direction, ticket: Ticket) {
-        self.state.lock().lines[direction as usize].retain(|waiter| waiter.ticket != ticket);
+        self.state.lock().lines[direction as usize].remove(ticket);
     }
 
     /// All who wait, or are about to, are to look around; they keep their places.
@@ -279,17 +358,4 @@ impl Source {
             waiters.into_iter().for_each(&mut ready);
         }
     }
-}
-
-fn first(line: &mut VecDeque<Waiter>) -> Option<Runnable> {
-    while let Some(waiter) = line.pop_front() {
-        match waiter.ticket.claim(Cause::Notified) {
-            Claim::Won(runnable) => return Some(runnable),
-            // It is awake, and will see that it was meant.
-            Claim::Early => return None,
-            // It has left for another reason.
-            Claim::Lost => {}
-        }
-    }
-    None
 }

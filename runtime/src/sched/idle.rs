@@ -65,8 +65,8 @@ pub(super) trait Searcher {
     /// Sleeps until somebody rouses it, until its next timer, or until something that it waits for is ready. Then
     /// it is awake again.
     fn sleep(&self);
-    /// Whether a search had better be short: nobody else has a queue, or the next work most likely comes from
-    /// where it sleeps.
+    /// Whether it had better sleep at once: nobody else has a queue, or the next work most likely comes from where
+    /// it sleeps.
     fn is_in_haste(&self) -> bool;
     /// It leaves to others what they can run.
     fn is_surplus(&self) -> bool;
@@ -135,13 +135,13 @@ impl Idle {
         if surplus && let Some(token) = searching.take() {
             self.stop_searching(worker, token);
         }
-        if searching.is_none() && !surplus {
+        // In haste the last look before the sleep is enough of a search.
+        if searching.is_none() && !surplus && !worker.is_in_haste() {
             searching = self.try_search();
         }
-        let mut rounds = if worker.is_in_haste() { 1 } else { SEARCH_ROUNDS };
         loop {
             if let Some(token) = searching {
-                match search(worker, rounds) {
+                match search(worker) {
                     Search::Stolen(goroutine) => {
                         self.stop_searching(worker, token);
                         return Some(goroutine);
@@ -158,8 +158,6 @@ impl Idle {
                 Some(token) => searching = Some(token),
                 None => return None,
             }
-            // There is something, for which its patience must come to an end.
-            rounds = SEARCH_ROUNDS;
         }
     }
 
@@ -265,8 +263,8 @@ impl Idle {
     }
 }
 
-fn search<S: Searcher>(worker: &S, rounds: usize) -> Search<S::Goroutine> {
-    for round in 0..rounds {
+fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
+    for round in 0..SEARCH_ROUNDS {
         if worker.has_own_work() {
             return Search::Own;
         }

@@ -1,6 +1,7 @@
 use super::super::addr::ToSocketAddrs;
 use super::super::socket::{Socket, socket, stream, timeouts};
 use super::builder::{TcpStreamBuilder, connect_by};
+use crate::io::sys;
 use crate::poll::Direction;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};

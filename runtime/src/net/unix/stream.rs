@@ -1,5 +1,6 @@
 use super::super::socket::{Socket, socket, stream, timeouts};
 use crate::blocking::blocking;
+use crate::io::sys;
 use crate::poll::Direction;
 use socket2::{Domain, SockAddr, Type};
 use std::fmt;

@@ -69,6 +69,8 @@ pub(crate) struct Worker {
     round: Cell<u32>,
     random: Random,
     ids: Cell<(u64, u64)>,
+    /// How many reports came from the last poll.
+    reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
     stopping: Cell<bool>,
 }
@@ -89,6 +91,7 @@ impl Worker {
             round: Cell::new(0),
             random: Random::new(),
             ids: Cell::new((0, 0)),
+            reports: Cell::new(0),
             stopping: Cell::new(false),
         };
         // std makes one for its threads, but not in a process that did not start in Rust's `main`.
@@ -112,6 +115,8 @@ impl Worker {
                 found = None;
             } else if self.may_end() {
                 return;
+            } else if self.poll_again() {
+                found = None;
             } else {
                 found = self.search_or_sleep(None);
             }

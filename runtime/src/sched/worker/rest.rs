@@ -31,7 +31,7 @@ impl Searcher for Worker {
             Some(deadline) => Wait::For(deadline.saturating_duration_since(Instant::now())),
             None => Wait::Forever,
         };
-        station.poller().poll(wait, sched::ready);
+        self.reports.set(station.poller().poll(wait, sched::ready));
         station.sleeper.finish();
     }
 

@@ -25,6 +25,8 @@ const INJECTOR_BATCH: usize = 31;
 /// By how many residents more than another worker this one may have. Two goroutines that talk to each other
 /// are best off on one worker; if they compute instead, the second one is stolen before it starts.
 const SLACK: usize = 1;
+/// With so many reports at once a worker counts on more of them.
+const BUSY: usize = 4;
 /// Runners kept for the next goroutines.
 const MOST_RUNNERS: usize = 64;
 
@@ -124,8 +126,18 @@ impl Worker {
     fn poll(&self) {
         let poller = self.station().poller();
         if poller.is_used() {
-            poller.poll(Wait::No, sched::ready);
+            self.reports.set(poller.poll(Wait::No, sched::ready));
         }
+    }
+
+    /// Out of work: if many reports came together the last time, there are most likely more by now, and it is cheaper
+    /// to ask for them than to prepare for sleep. True: there were.
+    pub(super) fn poll_again(&self) -> bool {
+        if self.reports.get() < BUSY {
+            return false;
+        }
+        self.poll();
+        self.reports.get() != 0
     }
 
     pub(super) fn execute(&self, goroutine: GoroutineRef) {
