@@ -413,6 +413,23 @@ fn std_sockets_and_back() {
     });
 }
 
+/// A loop that never waits sees what comes, though nobody polls meanwhile.
+#[test]
+fn a_non_blocking_read_asks_the_system() {
+    from_both(|| {
+        let (client, mut server) = pair();
+        client.set_nonblocking(true).unwrap();
+        let mut buf = [0; 8];
+        let kind = |result: io::Result<usize>| result.map_err(|error| error.kind());
+        assert_eq!(kind((&client).read(&mut buf)), Err(ErrorKind::WouldBlock));
+        for _ in 0..3 {
+            server.write_all(b"abc").unwrap();
+            while kind((&client).read(&mut buf)) == Err(ErrorKind::WouldBlock) {}
+            assert_eq!(&buf[..3], b"abc");
+        }
+    });
+}
+
 #[test]
 fn options_are_kept() {
     from_both(|| {

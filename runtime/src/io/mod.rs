@@ -46,7 +46,13 @@ struct Call {
     turn: Option<u64>,
     /// Since when it waits, if that matters.
     began: Option<Instant>,
+    /// After so long it tries again without having been told to.
+    pause: Option<Duration>,
 }
+
+/// For what is never reported: how long to wait for the next try, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+const LAST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Io {
     /// For a descriptor that is non-blocking already.
@@ -102,21 +108,20 @@ impl Io {
         self.stir();
     }
 
-    /// Calls `attempt` until it says something else than `WouldBlock`, and waits in between. It gets the
-    /// descriptor, and the tick for [`drained`](Self::run_stream).
+    /// Calls `attempt` until it says something else than `WouldBlock`, and waits in between. It gets the tick.
     #[inline]
     fn run_ticked<T>(
         &self,
         direction: Direction,
-        mut attempt: impl FnMut(RawFd, u32) -> io::Result<T>,
+        mut call: Call,
+        mut attempt: impl FnMut(u32) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut call = Call::default();
         let result = loop {
             let seen = self.source.tick(direction);
             if let Err(error) = self.check() {
                 break Err(error);
             }
-            match attempt(self.raw(), seen) {
+            match attempt(seen) {
                 Ok(value) => break Ok(value),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.nonblocking.load(Ordering::Relaxed) {
@@ -146,7 +151,7 @@ impl Io {
         direction: Direction,
         mut attempt: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        self.run_ticked(direction, |_, _| attempt())
+        self.run_ticked(direction, Call::default(), |_| attempt())
     }
 
     /// The same for a read of up to `wanted` bytes from a stream that gives what it has: when it gave less, the
@@ -157,8 +162,9 @@ impl Io {
         wanted: usize,
         mut attempt: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.run_ticked(Direction::Read, |_, seen| {
-            if self.source.is_drained(seen) {
+        self.run_ticked(Direction::Read, Call::default(), |seen| {
+            // Who does not wait may never give anybody a chance to notice a change.
+            if self.source.is_drained(seen) && !self.nonblocking.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             let got = attempt()?;
@@ -168,6 +174,16 @@ impl Io {
             }
             Ok(got)
         })
+    }
+
+    /// The same for what the system never reports: it is tried again and again.
+    pub(crate) fn run_unreported<T>(
+        &self,
+        direction: Direction,
+        mut attempt: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let call = Call { pause: Some(FIRST_PAUSE), ..Call::default() };
+        self.run_ticked(direction, call, |_| attempt())
     }
 
     /// The same for a read that may give less than there is.
@@ -192,6 +208,11 @@ impl Io {
     fn wait(&self, direction: Direction, seen: u32, call: &mut Call) -> io::Result<()> {
         // After the tick: whoever changes the limits changes it.
         let deadline = self.limits.deadline(direction, &mut call.began);
+        let next_try = call.pause.map(|pause| Instant::now() + pause);
+        let until = match (deadline, next_try) {
+            (Some(deadline), Some(next_try)) => Some(deadline.min(next_try)),
+            (deadline, next_try) => deadline.or(next_try),
+        };
         loop {
             let parking = Parking::open();
             let ticket = parking.ticket();
@@ -208,13 +229,17 @@ impl Io {
                 Direction::Read => WaitReason::Read,
                 Direction::Write => WaitReason::Write,
             };
-            let cause = parking.wait(reason, deadline);
+            let cause = parking.wait(reason, until);
             if cause == Cause::Notified {
                 return Ok(());
             }
             self.source.forget(direction, ticket);
             park::unwind_if_cancelled(cause);
-            return Err(timed_out());
+            if until == deadline {
+                return Err(timed_out());
+            }
+            call.pause = call.pause.map(|pause| (2 * pause).min(LAST_PAUSE));
+            return Ok(());
         }
     }
 

@@ -84,7 +84,7 @@ mod models {
 
     /// One change is enough for two readers.
     ///
-    /// Fails when whoever was woken does not pass on, and when it passes on only after a try in vain.
+    /// Fails when whoever was woken does not pass on, and when `crowded` is not set.
     #[test]
     fn loom_one_change_serves_two() {
         model(2, |source, things| {

@@ -102,7 +102,9 @@ impl UnixDatagram {
     /// Those of the system, `TimedOut`.
     pub fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let path = path.as_ref();
-        self.0.run(Direction::Write, |socket| socket.send_to(buf, path))
+        let socket = self.0.as_std();
+        // Nothing says when another socket, to which this one is not connected, has room again.
+        self.0.io.run_unreported(Direction::Write, || socket.send_to(buf, path))
     }
 
     /// The same for an address, which may be an abstract one.
@@ -110,7 +112,8 @@ impl UnixDatagram {
     /// # Errors
     /// As above.
     pub fn send_to_addr(&self, buf: &[u8], addr: &SocketAddr) -> io::Result<usize> {
-        self.0.run(Direction::Write, |socket| socket.send_to_addr(buf, addr))
+        let socket = self.0.as_std();
+        self.0.io.run_unreported(Direction::Write, || socket.send_to_addr(buf, addr))
     }
 
     /// Sends a datagram to where the socket is [connected](Self::connect). Blocks while there is no room for it.
