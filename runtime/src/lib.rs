@@ -78,6 +78,7 @@ pub mod net;
 mod park;
 mod poll;
 mod primitive;
+pub mod process;
 mod runtime;
 mod sched;
 mod scope;

@@ -11,6 +11,7 @@ use crate::primitive::Mutex;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::ticket::{Runnable, Ticket};
 use crate::timer::{Key, Timers};
+use crossbeam_utils::CachePadded;
 use std::io;
 use std::ptr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -25,7 +26,7 @@ pub(crate) struct Station {
     /// Ready migratable goroutines.
     pub(super) ready: Deque<GoroutineRef>,
     /// Residents that other threads made ready.
-    pub(super) inbox: Inbox<GoroutineRef>,
+    pub(super) inbox: CachePadded<Inbox<GoroutineRef>>,
     pub(super) sleeper: Sleeper,
     /// Where the worker sleeps; made for the first one here.
     poller: OnceLock<Arc<Poller>>,
@@ -58,7 +59,7 @@ impl Station {
             index,
             fresh: Deque::new(),
             ready: Deque::new(),
-            inbox: Inbox::new(),
+            inbox: CachePadded::new(Inbox::new()),
             sleeper: Sleeper::new(),
             poller: OnceLock::new(),
             timers: Mutex::new(Timers::default()),

@@ -69,6 +69,8 @@ pub(crate) struct Worker {
     round: Cell<u32>,
     random: Random,
     ids: Cell<(u64, u64)>,
+    /// Another thread made something ready here since it was last out of work.
+    spoken_to: Cell<bool>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
@@ -91,6 +93,7 @@ impl Worker {
             round: Cell::new(0),
             random: Random::new(),
             ids: Cell::new((0, 0)),
+            spoken_to: Cell::new(false),
             reports: Cell::new(0),
             stopping: Cell::new(false),
         };
@@ -115,7 +118,7 @@ impl Worker {
                 found = None;
             } else if self.may_end() {
                 return;
-            } else if self.poll_again() {
+            } else if self.poll_again() || self.linger() {
                 found = None;
             } else {
                 found = self.search_or_sleep(None);

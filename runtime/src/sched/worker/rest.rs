@@ -8,9 +8,12 @@ use crate::poll::Wait;
 use crate::primitive::atomic::Ordering;
 use crate::sched::{self, Reference, Station};
 use crate::ticket::Request;
+use std::hint;
 use std::ptr;
 use std::time::Instant;
 
+/// How often a worker looks for an answer: 5 to 15 µs.
+const LINGER: usize = 500;
 /// So little work is left to its worker for a moment.
 const FEW: usize = 2;
 
@@ -99,6 +102,16 @@ impl Worker {
     /// Looks everywhere, then sleeps until something happens. May come back with nothing.
     pub(super) fn search_or_sleep(&self, searching: Option<Searching>) -> Option<GoroutineRef> {
         self.shared.idle.search_or_sleep(self, searching)
+    }
+
+    /// Out of work: if the last of it came from another worker, then somebody here talks with somebody there, and
+    /// the answer is worth a moment's wait, which costs far less than a sleep and a wake-up. True: it has come.
+    pub(super) fn linger(&self) -> bool {
+        self.spoken_to.replace(false)
+            && (0..LINGER).any(|_| {
+                hint::spin_loop();
+                !self.station().inbox.is_empty()
+            })
     }
 
     /// There is something to do about the shutdown.

@@ -37,7 +37,10 @@ impl Worker {
         if self.shared.is_closed() && !self.stopping.get() {
             self.begin_to_stop();
         }
-        station.inbox.drain_to(&self.ready);
+        if !station.inbox.is_empty() {
+            station.inbox.drain_to(&self.ready);
+            self.spoken_to.set(true);
+        }
         let round = self.round.get();
         self.round.set(if round + 1 == FAIRNESS { 0 } else { round + 1 });
         if round.is_multiple_of(20)
