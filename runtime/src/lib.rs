@@ -22,6 +22,9 @@
 //! }
 //! ```
 //!
+//! Sockets are in [`net`], with the names of std: a server is a goroutine for each connection. What has no
+//! non-blocking form (files in `fs`, name look-ups, anything in [`blocking()`]) runs on threads of its own.
+//!
 //! # Soundness
 //!
 //! A goroutine that has not started is a closure in a queue, and any worker may take it. Once started it
