@@ -9,7 +9,7 @@
 //! blocking thread only for the rest. So reading warm files costs no more than in a plain program.
 //!
 //! * Every other call is a round trip to another thread: some microseconds. Many small writes want a
-//!   [`BufWriter`](std::io::BufWriter); [`read`], [`write`] and [`copy`] are one trip as a whole, and
+//!   [`BufWriter`](std::io::BufWriter); [`read`], [`write()`] and [`copy`] are one trip as a whole, and
 //!   [`read_dir`] is one for many entries.
 //! * A call that has begun is not cancelled half-way, so nothing is lost: a goroutine that was cancelled
 //!   meanwhile unwinds at its next park. A read from a pipe opened as a [`File`] may wait for ever that way.

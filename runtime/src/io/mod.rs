@@ -51,8 +51,8 @@ struct Call {
 }
 
 /// For what is never reported: how long to wait for the next try, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_micros(100);
-const LAST_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_micros(100);
+pub(crate) const LAST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Io {
     /// For a descriptor that is non-blocking already.
@@ -84,7 +84,7 @@ impl Io {
         self.fd.as_raw_fd()
     }
 
-    /// The descriptor for the user.
+    /// The descriptor for the user, who may do with it what is not known here.
     pub(crate) fn show(&self) -> BorrowedFd<'_> {
         self.shown.store(true, Ordering::Relaxed);
         self.fd.as_fd()
@@ -93,7 +93,7 @@ impl Io {
     /// The descriptor, blocking again unless the user wanted it otherwise.
     pub(crate) fn into_fd(self) -> OwnedFd {
         let io = ManuallyDrop::new(self);
-        io.source.give_back(io.raw(), true);
+        io.source.give_back(true);
         // SAFETY: `io` is not used any more, nor dropped.
         let fd = ManuallyDrop::into_inner(unsafe { std::ptr::read(&io.fd) });
         if !io.nonblocking.load(Ordering::Relaxed) {
@@ -116,6 +116,8 @@ impl Io {
         mut call: Call,
         mut attempt: impl FnMut(u32) -> io::Result<T>,
     ) -> io::Result<T> {
+        // Whoever always finds something must not keep its worker for ever.
+        park::checkpoint();
         let result = loop {
             let seen = self.source.tick(direction);
             if let Err(error) = self.check() {
@@ -163,11 +165,15 @@ impl Io {
         mut attempt: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         self.run_ticked(Direction::Read, Call::default(), |seen| {
-            // Who does not wait may never give anybody a chance to notice a change.
-            if self.source.is_drained(seen) && !self.nonblocking.load(Ordering::Relaxed) {
+            // Who does not wait may never give anybody a chance to notice a change. And what is done to a
+            // descriptor elsewhere may make it give less than it has.
+            if self.source.is_drained(seen)
+                && !self.nonblocking.load(Ordering::Relaxed)
+                && !self.shown.load(Ordering::Relaxed)
+            {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let got = attempt()?;
+            let got = self.or_closed(attempt()?)?;
             // At the end it gives nothing, again and again.
             if 0 < got && got < wanted {
                 self.source.set_drained(seen);
@@ -190,9 +196,14 @@ impl Io {
     pub(crate) fn run_messages(
         &self,
         _wanted: usize,
-        attempt: impl FnMut() -> io::Result<usize>,
+        mut attempt: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.run(Direction::Read, attempt)
+        self.run(Direction::Read, || self.or_closed(attempt()?))
+    }
+
+    /// The end that comes of closing is no end of the stream.
+    fn or_closed(&self, got: usize) -> io::Result<usize> {
+        if got == 0 && self.is_closed() { Err(closed()) } else { Ok(got) }
     }
 
     /// Before a try.
@@ -208,11 +219,13 @@ impl Io {
     fn wait(&self, direction: Direction, seen: u32, call: &mut Call) -> io::Result<()> {
         // After the tick: whoever changes the limits changes it.
         let deadline = self.limits.deadline(direction, &mut call.began);
-        let next_try = call.pause.map(|pause| Instant::now() + pause);
-        let until = match (deadline, next_try) {
-            (Some(deadline), Some(next_try)) => Some(deadline.min(next_try)),
-            (deadline, next_try) => deadline.or(next_try),
+        let reason = match direction {
+            Direction::Read => WaitReason::Read,
+            Direction::Write => WaitReason::Write,
         };
+        if let Some(pause) = call.pause {
+            return pause_until(pause, deadline, reason, call);
+        }
         loop {
             let parking = Parking::open();
             let ticket = parking.ticket();
@@ -225,21 +238,13 @@ impl Io {
                 }
                 Enlisted::Waiting => {}
             }
-            let reason = match direction {
-                Direction::Read => WaitReason::Read,
-                Direction::Write => WaitReason::Write,
-            };
-            let cause = parking.wait(reason, until);
+            let cause = parking.wait(reason, deadline);
             if cause == Cause::Notified {
                 return Ok(());
             }
             self.source.forget(direction, ticket);
             park::unwind_if_cancelled(cause);
-            if until == deadline {
-                return Err(timed_out());
-            }
-            call.pause = call.pause.map(|pause| (2 * pause).min(LAST_PAUSE));
-            return Ok(());
+            return Err(timed_out());
         }
     }
 
@@ -295,7 +300,7 @@ impl Io {
         // For copies of the descriptor: what `dup3` closes then is only ours.
         // SAFETY: no pointers; an error says that it is no connected socket.
         unsafe { libc::shutdown(fd, Shutdown::Both as libc::c_int) };
-        let waiters = self.source.close(fd);
+        let waiters = self.source.close();
         // Without it the socket is shut down, and closed with the last handle.
         if let Some(dead) = dead_file() {
             // SAFETY: no pointers. `fd` is ours, and stays open: it names another file from now on. No error
@@ -308,7 +313,7 @@ impl Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        self.source.give_back(self.raw(), self.shown.load(Ordering::Relaxed));
+        self.source.give_back(self.shown.load(Ordering::Relaxed));
         // SAFETY: dropped here only.
         unsafe { ManuallyDrop::drop(&mut self.fd) };
     }
@@ -321,6 +326,23 @@ fn dead_file() -> Option<OwnedFd> {
     let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
     // SAFETY: it is new, and nobody else's.
     (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Waits for the next try of what is never reported. A close is seen then.
+fn pause_until(
+    pause: Duration,
+    deadline: Option<Instant>,
+    reason: WaitReason,
+    call: &mut Call,
+) -> io::Result<()> {
+    let next_try = Instant::now() + pause;
+    let until = deadline.map_or(next_try, |deadline| deadline.min(next_try));
+    park::unwind_if_cancelled(Parking::open().wait(reason, Some(until)));
+    if deadline == Some(until) {
+        return Err(timed_out());
+    }
+    call.pause = Some((2 * pause).min(LAST_PAUSE));
+    Ok(())
 }
 
 fn make_ready(runnables: impl IntoIterator<Item = Runnable>) {

@@ -40,7 +40,7 @@
 //! # Closing
 //!
 //! `close` ends a socket for everybody at once, whoever else still has it: the other side sees the end, and whoever waits
-//! for the socket, and every later call, gets an error of the kind
+//! for the socket, and every later call that could wait, gets an error of the kind
 //! [`NotConnected`](std::io::ErrorKind::NotConnected). Dropping the last handle closes it, too.
 //!
 //! A clone (`try_clone`) is the same socket: the limits are shared, and a `close`.

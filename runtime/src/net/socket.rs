@@ -40,7 +40,7 @@ impl<S: FromRawFd + Into<OwnedFd>> Socket<S> {
     pub(super) fn new(fd: impl Into<OwnedFd>) -> Socket<S> {
         match Io::new(fd.into()) {
             Ok(io) => Socket { io: Arc::new(io), std: PhantomData },
-            Err(error) => unreachable!("a socket can be made non-blocking: {error}"),
+            Err(error) => panic!("the descriptor is not that of a socket: {error}"),
         }
     }
 
@@ -116,9 +116,9 @@ macro_rules! socket {
                 self.0.io.set_deadline(deadline)
             }
 
-            /// Closes the socket now, for all clones. Whoever waits for it, and every later call, gets an error of
-            /// the kind `NotConnected`; the other side sees the end. Does not block. A second time it does
-            /// nothing.
+            /// Closes the socket now, for all clones. Whoever waits for it gets an error of the kind
+            /// `NotConnected`, and so does every later call that could wait; calls about addresses and options fail,
+            /// too. The other side sees the end. Does not block. A second time it does nothing.
             pub fn close(&self) {
                 self.0.io.close();
             }
@@ -140,7 +140,9 @@ macro_rules! socket {
                 self.0.as_std().take_error()
             }
 
-            /// The std socket; blocking, unless [`set_nonblocking`](Self::set_nonblocking) says otherwise.
+            /// The std socket; blocking, unless [`set_nonblocking`](Self::set_nonblocking) says otherwise. That is a
+            /// property of the socket, which copies of its descriptor share: calls of a Fibra socket that was made
+            /// from such a copy would block their threads.
             ///
             /// # Errors
             /// While there are clones, because their calls would block their threads.
@@ -157,16 +159,18 @@ macro_rules! socket {
         }
 
         impl From<OwnedFd> for $type {
+            /// # Panics
+            /// When the descriptor is not that of a socket.
             fn from(fd: OwnedFd) -> $type {
                 $type(Socket::new(fd))
             }
         }
 
         impl From<$type> for OwnedFd {
-            /// The descriptor, blocking.
+            /// The descriptor, blocking. While there are clones it is a copy, and non-blocking.
             ///
             /// # Panics
-            /// While there are clones it is a copy, and there may be no descriptor left for it.
+            /// When there is no descriptor left for a copy.
             fn from(socket: $type) -> OwnedFd {
                 socket.0.into_fd()
             }
@@ -212,7 +216,7 @@ macro_rules! timeouts {
     ($type:ident) => {
         impl $type {
             /// How long a call may wait until there is something to read; `None` for ever. It counts from when the
-            /// call began to wait, also for one that waits already.
+            /// call began to wait; for one that waits already without a timeout, from now on.
             ///
             /// # Errors
             /// `InvalidInput` for zero.
@@ -258,7 +262,8 @@ macro_rules! stream {
 
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 let socket = self.0.as_std();
-                let wanted = bufs.iter().map(|buf| buf.len()).sum();
+                // The system looks at no more of them.
+                let wanted = bufs.iter().take(1024).map(|buf| buf.len()).sum();
                 self.0.io.$read(wanted, || (&*socket).read_vectored(bufs))
             }
         }

@@ -4,9 +4,10 @@
 //! after 2⁶⁴ wake-ups.
 
 use super::{Backend, Readiness, Reports, Wait};
-use std::io;
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::process;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub(super) struct Epoll {
     event: OwnedFd,
 }
 
-/// `epoll_pwait2` is missing (Linux before 5.11): waits end on whole milliseconds.
+/// `epoll_pwait2` cannot be used (Linux before 5.11): waits end on whole milliseconds.
 static COARSE: AtomicBool = AtomicBool::new(false);
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -47,13 +48,7 @@ impl Backend for Epoll {
         debug_assert_ne!(token, WAKE_UP);
         let flags =
             libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
-        match self.control(libc::EPOLL_CTL_ADD, fd, flags, token) {
-            // Left from when this poller retired.
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                self.control(libc::EPOLL_CTL_MOD, fd, flags, token)
-            }
-            result => result,
-        }
+        self.control(libc::EPOLL_CTL_ADD, fd, flags, token)
     }
 
     fn remove(&self, fd: RawFd) {
@@ -114,9 +109,10 @@ impl Epoll {
             if count >= 0 {
                 return count as usize;
             }
-            if io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS) {
+            if was_interrupted() {
                 return 0;
             }
+            // Missing, or forbidden by a filter of system calls.
             COARSE.store(true, Ordering::Relaxed);
         }
         let millis = match wait {
@@ -127,8 +123,18 @@ impl Epoll {
         // By its number, as in `io/sys.rs`: libc's function does more than that.
         // SAFETY: the kernel writes at most `most` reports to the buffer.
         let count = unsafe { libc::syscall(libc::SYS_epoll_wait, epoll, buffer, most, millis) };
+        if count < 0 && !was_interrupted() {
+            // Somebody has closed a descriptor that is not theirs. Nobody would be woken any more.
+            let error = io::Error::last_os_error();
+            let _nobody_reads = writeln!(io::stderr(), "fibra: cannot wait for events: {error}");
+            process::abort();
+        }
         count.max(0) as usize
     }
+}
+
+fn was_interrupted() -> bool {
+    io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
 }
 
 /// Rounded up, so that nobody wakes up before it is time, and again and again.

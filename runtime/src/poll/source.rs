@@ -8,6 +8,7 @@ use crate::ticket::{Cause, Claim, Runnable, Ticket};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ struct State {
     /// Counts the leases.
     lease: u16,
     closed: bool,
-    /// Where it is registered.
-    poller: Option<Arc<Poller>>,
+    /// Where it is registered, as which descriptor.
+    registered: Option<(Arc<Poller>, RawFd)>,
     lines: [Line; 2],
     /// The turn of whoever comes next.
     next_turn: u64,
@@ -84,6 +85,11 @@ impl Line {
         self.rest.insert(place, waiter);
     }
 
+    /// The memory of a long line.
+    fn shrink(&mut self) {
+        self.rest.shrink_to(8);
+    }
+
     #[inline]
     fn pop(&mut self) -> Option<Waiter> {
         let first = self.first.take()?;
@@ -115,6 +121,10 @@ pub(crate) enum Enlisted {
     Closed,
 }
 
+// What they protect is never left half done.
+impl UnwindSafe for Source {}
+impl RefUnwindSafe for Source {}
+
 static FREE: Pool<Source> = Pool::new();
 
 /// Of a token, for the address of the source. User space has 47 bits.
@@ -130,7 +140,7 @@ impl Source {
             state: Locked::new(State {
                 lease: 0,
                 closed: false,
-                poller: None,
+                registered: None,
                 lines: [Line::new(), Line::new()],
                 next_turn: 0,
             }),
@@ -145,16 +155,17 @@ impl Source {
     /// The descriptor is about to be closed. Nobody waits.
     ///
     /// `copied`: there may be other descriptors of the same file, so that closing this one is not its end.
-    pub(crate) fn give_back(&'static self, fd: RawFd, copied: bool) {
+    pub(crate) fn give_back(&'static self, copied: bool) {
         let mut state = self.state.lock();
-        let poller = state.poller.take();
+        let registered = state.registered.take();
         debug_assert!(state.lines.iter().all(Line::is_empty));
         state.lease = state.lease.wrapping_add(1);
         state.closed = false;
+        state.lines.iter_mut().for_each(Line::shrink);
         drop(state);
         self.restless.store(false, Ordering::Relaxed);
         self.drained.store(0, Ordering::Relaxed);
-        if let Some(poller) = poller {
+        if let Some((poller, fd)) = registered {
             poller.remove(fd, copied);
         }
         FREE.give_back(self);
@@ -194,7 +205,7 @@ impl Source {
         if self.ticks[direction as usize].load(Ordering::Relaxed) != seen {
             return Enlisted::Changed;
         }
-        if state.poller.is_none() {
+        if state.registered.is_none() {
             return Enlisted::Unregistered;
         }
         let turn = *turn.get_or_insert_with(|| {
@@ -211,10 +222,10 @@ impl Source {
     /// When the system refuses: the descriptor cannot be polled (a regular file), or there is no memory.
     pub(crate) fn register(&'static self, fd: RawFd, poller: Arc<Poller>) -> io::Result<()> {
         let mut state = self.state.lock();
-        if state.poller.is_none() && !state.closed {
+        if state.registered.is_none() && !state.closed {
             // With the lock held: `close` must not come in between. A report that comes at once waits for it.
             poller.add(fd, self.token(state.lease))?;
-            state.poller = Some(poller);
+            state.registered = Some((poller, fd));
         }
         Ok(())
     }
@@ -222,7 +233,7 @@ impl Source {
     /// For tests that report themselves what happens.
     #[cfg(test)]
     pub(super) fn pretend_registered(&self) {
-        self.state.lock().poller = Poller::new().ok();
+        self.state.lock().registered = Poller::new().ok().map(|poller| (poller, -1));
     }
 
     fn token(&'static self, lease: u16) -> u64 {
@@ -333,10 +344,10 @@ impl Source {
 
     /// From now on nobody can wait. The descriptor stays open for the moment, but is not polled any more.
     #[must_use]
-    pub(crate) fn close(&self, fd: RawFd) -> Vec<Runnable> {
+    pub(crate) fn close(&self) -> Vec<Runnable> {
         let mut state = self.state.lock();
         state.closed = true;
-        if let Some(poller) = state.poller.take() {
+        if let Some((poller, fd)) = state.registered.take() {
             poller.remove(fd, true);
         }
         self.everybody(&mut state)
@@ -346,13 +357,10 @@ impl Source {
     pub(super) fn leave_all(poller: &Poller, mut ready: impl FnMut(Runnable)) {
         for source in FREE.all() {
             let mut state = source.state.lock();
-            if !state.poller.as_deref().is_some_and(|its| ptr::eq(its, poller)) {
+            let Some((_, fd)) = state.registered.take_if(|(its, _)| ptr::eq(&**its, poller)) else {
                 continue;
-            }
-            state.poller = None;
-            // The descriptor is not known here. It stays in the system's list, and reports of this lease are
-            // right, should anybody take them.
-            poller.sources.fetch_sub(1, Ordering::Relaxed);
+            };
+            poller.remove(fd, true);
             let waiters = source.everybody(&mut state);
             drop(state);
             waiters.into_iter().for_each(&mut ready);

@@ -142,7 +142,7 @@ mod real {
             }
             assert_eq!(reader.join().unwrap(), 7);
         });
-        source.give_back(stream.as_raw_fd(), false);
+        source.give_back(false);
         assert!(!poller.is_used());
     }
 
@@ -203,7 +203,7 @@ mod real {
             assert_ne!(source.tick(Direction::Read), seen, "readiness is reported anew");
             poller.retire(ready);
         }
-        source.give_back(stream.as_raw_fd(), false);
+        source.give_back(false);
     }
 
     /// Who comes again takes the old place, and whoever left is passed over.
@@ -241,7 +241,7 @@ mod real {
         let error = source.register(file.as_raw_fd(), poller.clone()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EPERM));
         assert!(!poller.is_used());
-        source.give_back(file.as_raw_fd(), false);
+        source.give_back(false);
     }
 
     /// Writers and readers are told apart, and the end concerns both.
@@ -268,8 +268,8 @@ mod real {
         assert!(read_now != read && write_now != write);
         source.set_drained(read_now);
         assert!(!source.is_drained(read_now), "after the end reads are tried");
-        source.close(stream.as_raw_fd()).into_iter().for_each(ready);
+        source.close().into_iter().for_each(ready);
         assert!(!poller.is_used(), "a closed one is not polled");
-        source.give_back(stream.as_raw_fd(), false);
+        source.give_back(false);
     }
 }

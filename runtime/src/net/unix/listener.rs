@@ -1,7 +1,6 @@
 use super::super::socket::{Socket, socket};
 use super::stream::UnixStream;
 use crate::poll::Direction;
-use socket2::SockRef;
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
@@ -46,13 +45,10 @@ impl UnixListener {
     /// # Errors
     /// Those of the system; see [`TcpListener::accept`](crate::net::TcpListener::accept).
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        let (socket, addr) =
-            self.0.run(Direction::Read, |listener| SockRef::from(listener).accept4(flags))?;
-        match addr.as_unix() {
-            Some(addr) => Ok((UnixStream(Socket::of_nonblocking(socket)), addr)),
-            None => Err(io::Error::other("a connection from elsewhere than this machine")),
-        }
+        let (stream, addr) = self.0.run(Direction::Read, |listener| listener.accept())?;
+        // Nobody else has seen the descriptor.
+        stream.set_nonblocking(true)?;
+        Ok((UnixStream(Socket::of_nonblocking(stream)), addr))
     }
 
     /// [`accept`](Self::accept) again and again. It ends when the listener is [closed](Self::close).

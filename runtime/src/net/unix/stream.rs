@@ -1,7 +1,7 @@
 use super::super::socket::{Socket, socket, stream, timeouts};
-use crate::blocking::blocking;
-use crate::io::sys;
+use crate::io::{FIRST_PAUSE, LAST_PAUSE, sys};
 use crate::poll::Direction;
+use crate::time::sleep;
 use socket2::{Domain, SockAddr, Type};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -40,7 +40,7 @@ impl UnixStream {
     /// # Errors
     /// Those of the system.
     pub fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
-        connect(&SockAddr::unix(path)?)
+        UnixStream::connect_addr(&SocketAddr::from_pathname(path)?)
     }
 
     /// The same for an address, which may be an abstract one.
@@ -103,22 +103,15 @@ pub(super) fn to_sock_addr(addr: &SocketAddr) -> io::Result<SockAddr> {
 
 fn connect(addr: &SockAddr) -> io::Result<UnixStream> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let mut pause = FIRST_PAUSE;
     loop {
         match socket.connect(addr) {
             Ok(()) => return Ok(UnixStream(Socket::of_nonblocking(socket))),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The listener's backlog is full, and nothing says when it no longer is.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                socket.set_nonblocking(false)?;
-                blocking(|| {
-                    while let Err(error) = socket.connect(addr) {
-                        if error.kind() != io::ErrorKind::Interrupted {
-                            return Err(error);
-                        }
-                    }
-                    Ok(())
-                })?;
-                return Ok(UnixStream(Socket::new(socket)));
+                sleep(pause);
+                pause = (2 * pause).min(LAST_PAUSE);
             }
             Err(error) => return Err(error),
         }

@@ -71,6 +71,8 @@ pub(crate) struct Worker {
     ids: Cell<(u64, u64)>,
     /// Another thread made something ready here since it was last out of work.
     spoken_to: Cell<bool>,
+    /// How often in a row it has not searched when it was out of work.
+    put_off: Cell<u32>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
@@ -94,6 +96,7 @@ impl Worker {
             random: Random::new(),
             ids: Cell::new((0, 0)),
             spoken_to: Cell::new(false),
+            put_off: Cell::new(0),
             reports: Cell::new(0),
             stopping: Cell::new(false),
         };

@@ -101,6 +101,7 @@ impl Searcher for Worker {
 impl Worker {
     /// Looks everywhere, then sleeps until something happens. May come back with nothing.
     pub(super) fn search_or_sleep(&self, searching: Option<Searching>) -> Option<GoroutineRef> {
+        self.put_off.set(0);
         self.shared.idle.search_or_sleep(self, searching)
     }
 
@@ -108,6 +109,7 @@ impl Worker {
     /// the answer is worth a moment's wait, which costs far less than a sleep and a wake-up. True: it has come.
     pub(super) fn linger(&self) -> bool {
         self.spoken_to.replace(false)
+            && self.may_put_off_search()
             && (0..LINGER).any(|_| {
                 hint::spin_loop();
                 !self.station().inbox.is_empty()

@@ -136,11 +136,18 @@ impl Worker {
     /// Out of work: if many reports came together the last time, there are most likely more by now, and it is cheaper
     /// to ask for them than to prepare for sleep. True: there were.
     pub(super) fn poll_again(&self) -> bool {
-        if self.reports.get() < BUSY {
+        if self.reports.replace(0) < BUSY || !self.may_put_off_search() {
             return false;
         }
         self.poll();
         self.reports.get() != 0
+    }
+
+    /// Whether it may once more look for work of its own only. Not for ever: what others could start waits meanwhile.
+    pub(super) fn may_put_off_search(&self) -> bool {
+        let times = self.put_off.get();
+        self.put_off.set(times + 1);
+        times < FAIRNESS
     }
 
     pub(super) fn execute(&self, goroutine: GoroutineRef) {
