@@ -25,7 +25,7 @@ LAYERS = [
     "park",
     "waitq",
     "chan select sync time io scope join future context err_group local blocking",
-    "net fs signal hook",
+    "net fs process signal hook",
     "lib builder runtime diag",
 ]
 

@@ -11,14 +11,16 @@
 //!   is then 1.
 //!
 //! The tree is walked level by level, then the files found are hashed; both times [`for_each`] fans
-//! out over goroutines. Per file only its path and its digest are kept.
+//! out over goroutines, which park while a directory or a file is read. Per file only its path and its
+//! digest are kept.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use fibra::fs;
+use fibra::sync::Mutex;
 use fibra_examples::{Sum, report, sha256, write_sum};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -78,26 +80,28 @@ fn main() -> ExitCode {
     if failed { ExitCode::FAILURE } else { printed }
 }
 
-/// Calls `work` on each item, in parallel: forks off one half as a goroutine, does the other half
-/// here, and so on down to single items.
+/// How many files or directories are read at once: enough to keep the workers busy with some while others
+/// wait for a disk.
+const AT_ONCE: usize = 16;
+
+/// Calls `work` on each item, in parallel: a few goroutines take one after another.
 ///
-/// This bounds what is in flight. A half that nobody steals is still only a closure when its turn
-/// comes. A goroutine that has started runs, or waits for a half that was stolen, so there are at
-/// most about log2(items) of them for each worker, and only as many calls of `work` as workers,
-/// provided that `work` does not park.
+/// A goroutine for each item would be less to write, and too much to run: `work` parks, and whenever it
+/// does its worker would start the next one, until all items are in flight, each with a stack, an open
+/// file and a buffer. This way there are never more of these than [`AT_ONCE`].
 fn for_each<T: Send>(items: &mut [T], work: &(impl Fn(&mut T) + Sync)) {
-    match items {
-        [] => {}
-        [item] => work(item),
-        _ => {
-            let (here, there) = items.split_at_mut(items.len() / 2);
-            fibra::scope(|s| {
-                let there = s.go(|| for_each(there, work));
-                for_each(here, work);
-                there.join().expect("work does not panic");
+    let goroutines = items.len().min(AT_ONCE);
+    let items = Mutex::new(items.iter_mut());
+    let next = || items.lock().next();
+    fibra::scope(|s| {
+        for _ in 0..goroutines {
+            s.go(|| {
+                while let Some(item) = next() {
+                    work(item);
+                }
             });
         }
-    }
+    });
 }
 
 /// Finds every regular file below `root`, in no particular order, except below `skipped`.

@@ -9,6 +9,8 @@
 //!
 //! * **Bounds.** Both channels are bounded, so a stage that is ahead waits for the next one. However large the
 //!   tree, only a few files are in flight: the lines come in the order in which files are done.
+//! * **Disks.** Directories and files are read through `fibra::fs`. A goroutine that waits for one parks, so that
+//!   many digesters may wait on few workers.
 //! * **The end** goes forward: when the walker returns, the channel of paths closes, so the digesters return,
 //!   so the channel of sums closes.
 //! * **Trouble.** The first stage that fails returns its error to the [`ErrGroup`], which cancels the context that
@@ -21,7 +23,6 @@
 //! The example `digest` reads the same trees in another way: all of it, whatever happens, sorted.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use fibra::chan::{Receiver, Sender, bounded};
 use fibra::context::Context;
-use fibra::{ErrGroup, select};
+use fibra::{ErrGroup, fs, select};
 use fibra_examples::{Sum, finish, report, sha256, stdout, write_sum};
 
 /// Print the SHA-256 of every regular file below a directory, until one cannot be read.

@@ -2,12 +2,12 @@
 //! program each: `cargo run --release --example digest`.
 
 use std::fmt::Display;
-use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use fibra::fs::File;
 use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
@@ -16,18 +16,18 @@ pub type Sum = Output<Sha256>;
 
 /// The digest of one file.
 ///
-/// Reads on the worker itself. A read from the page cache is a short copy, and the hashing that
-/// follows it keeps the worker busy for longer: handing it to a blocking thread would cost more than
-/// it takes, and would let the worker open further files meanwhile. On a slow device (a network file
-/// system, a spinning disk) wrap the call in `fibra::blocking`.
+/// Opening it is a trip to a blocking thread, and so is reading what is not in the page cache. Meanwhile the
+/// goroutine parks, and its worker goes on with others; so whoever calls this bounds how many files are open at
+/// once. What is in the page cache is read on the worker itself, where it is hashed.
 ///
 /// # Errors
 /// The file cannot be opened or read.
 pub fn sha256(path: &Path) -> io::Result<Sum> {
     const BUFFER: usize = 64 * 1024;
+    let mut file = File::open(path)?;
     // `io::copy` reads straight into a `BufWriter`'s buffer, which is on the heap: stacks are small.
     let mut hasher = BufWriter::with_capacity(BUFFER, Sha256::new());
-    io::copy(&mut File::open(path)?, &mut hasher)?;
+    io::copy(&mut file, &mut hasher)?;
     Ok(hasher.into_inner()?.finalize())
 }
 

@@ -1,0 +1,773 @@
+//! Unix-domain sockets: what std's types do, and what only these do.
+
+use fibra::net::{UnixDatagram, UnixListener, UnixStream};
+use fibra_tests::{LONG, OnDrop, Signal, alone, assert_cancelled, everywhere, join, outcome};
+use std::collections::HashSet;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process};
+
+const SOON: Duration = Duration::from_millis(2);
+const LIMIT: Duration = Duration::from_millis(20);
+
+/// A name that nobody else uses.
+fn name() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("fibra-net-unix-{}-{number}", process::id())
+}
+
+/// An address without a file.
+fn abstract_addr() -> SocketAddr {
+    SocketAddr::from_abstract_name(name()).unwrap()
+}
+
+/// A path, and the end of the file that will be there.
+fn path() -> (PathBuf, impl Drop) {
+    let path = env::temp_dir().join(name());
+    let file = path.clone();
+    (path, OnDrop(move || drop(fs::remove_file(&file))))
+}
+
+#[track_caller]
+fn assert_kind<T: std::fmt::Debug>(result: io::Result<T>, kind: ErrorKind) {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error:?}");
+}
+
+/// From goroutines of every kind of runtime, and from a plain thread, whose goroutines the default runtime has.
+fn from_both(test: fn()) {
+    everywhere(|setup| setup.run(test));
+    alone(test);
+}
+
+// ---- streams ---------------------------------------------------------------------------------
+
+#[test]
+fn what_one_writes_the_other_one_reads() {
+    from_both(|| {
+        let (mut left, mut right) = UnixStream::pair().unwrap();
+        let reader = fibra::go!(move || {
+            let mut text = [0; 5];
+            right.read_exact(&mut text).unwrap();
+            assert_eq!(&text, b"hello");
+            right
+        });
+        fibra::sleep(SOON);
+        left.write_all(b"hel").unwrap();
+        fibra::sleep(SOON);
+        left.write_all(b"lo").unwrap();
+        left.flush().unwrap();
+        let mut right = join(reader);
+        let parts = [IoSlice::new(b"ab"), IoSlice::new(b"cdef")];
+        assert_eq!(right.write_vectored(&parts).unwrap(), 6);
+        let (mut first, mut second) = ([0; 3], [0; 5]);
+        let mut parts = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+        assert_eq!(left.read_vectored(&mut parts).unwrap(), 6);
+        assert_eq!((&first, &second[..3]), (b"abc", &b"def"[..]));
+        drop(right);
+        assert_eq!(left.read(&mut [0; 8]).unwrap(), 0, "the end");
+        assert_kind(left.write(b"x"), ErrorKind::BrokenPipe);
+    });
+}
+
+/// Far more than the buffers of the kernel hold, in both directions at once.
+#[test]
+fn megabytes_go_both_ways() {
+    const LEN: usize = 4 << 20;
+    from_both(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        let data: Arc<Vec<u8>> = Arc::new((0..LEN).map(|i| (i * 7 / 3) as u8).collect());
+        let sides = [left, right].map(|stream| {
+            let data = data.clone();
+            fibra::go!(move || {
+                let copy = stream.try_clone().unwrap();
+                let writer = {
+                    let data = data.clone();
+                    fibra::go!(move || {
+                        (&copy).write_all(&data).unwrap();
+                        copy.shutdown(Shutdown::Write).unwrap();
+                    })
+                };
+                let mut received = Vec::new();
+                (&stream).read_to_end(&mut received).unwrap();
+                join(writer);
+                assert!(received == *data);
+            })
+        });
+        sides.into_iter().for_each(join);
+    });
+}
+
+#[test]
+fn at_a_path() {
+    from_both(|| {
+        let (path, _file) = path();
+        assert_kind(UnixStream::connect(&path), ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path).unwrap();
+        assert_kind(UnixListener::bind(&path), ErrorKind::AddrInUse);
+        assert_eq!(listener.local_addr().unwrap().as_pathname(), Some(&*path));
+        let mut client = UnixStream::connect(&path).unwrap();
+        let (mut server, from) = listener.accept().unwrap();
+        assert!(from.is_unnamed());
+        assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(&*path));
+        assert!(client.local_addr().unwrap().is_unnamed());
+        client.write_all(b"there").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        server.read_to_string(&mut text).unwrap();
+        server.write_all(b" and back").unwrap();
+        drop(server);
+        client.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "there and back");
+        drop(listener);
+        assert_kind(UnixStream::connect(&path), ErrorKind::ConnectionRefused);
+        let too_long = Path::new("/tmp").join("x".repeat(200));
+        assert_kind(UnixStream::connect(&too_long), ErrorKind::InvalidInput);
+        assert_kind(UnixListener::bind(too_long), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn at_an_abstract_address() {
+    from_both(|| {
+        let addr = abstract_addr();
+        assert_kind(UnixStream::connect_addr(&addr), ErrorKind::ConnectionRefused);
+        let listener = UnixListener::bind_addr(&addr).unwrap();
+        let local = listener.local_addr().unwrap();
+        assert_eq!(local.as_abstract_name(), addr.as_abstract_name());
+        let mut client = UnixStream::connect_addr(&addr).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.write_all(b"x").unwrap();
+        assert_eq!(server.read(&mut [0; 8]).unwrap(), 1);
+        let nobody = client.local_addr().unwrap();
+        assert_kind(UnixStream::connect_addr(&nobody), ErrorKind::InvalidInput);
+        // The file system is another world.
+        let (path, _file) = path();
+        let addr = SocketAddr::from_pathname(&path).unwrap();
+        let listener = UnixListener::bind_addr(&addr).unwrap();
+        drop(UnixStream::connect_addr(&addr).unwrap());
+        assert_eq!(listener.accept().unwrap().0.read(&mut [0; 8]).unwrap(), 0);
+    });
+}
+
+/// Many connect at once, and every acceptor ends when the listener does.
+#[test]
+fn acceptors_take_turns() {
+    const CLIENTS: usize = 100;
+    from_both(|| {
+        let addr = abstract_addr();
+        let listener = Arc::new(UnixListener::bind_addr(&addr).unwrap());
+        let acceptors = [(); 4].map(|()| {
+            let listener = listener.clone();
+            fibra::go!(move || {
+                let echo = |stream: io::Result<UnixStream>| {
+                    let mut stream = stream.unwrap();
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    stream.write_all(&byte).unwrap();
+                };
+                listener.incoming().map(echo).count()
+            })
+        });
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let addr = addr.clone();
+                fibra::go!(move || {
+                    let mut stream = UnixStream::connect_addr(&addr).unwrap();
+                    let (sent, mut received) = ([number as u8], [0]);
+                    stream.write_all(&sent).unwrap();
+                    stream.read_exact(&mut received).unwrap();
+                    assert_eq!(sent, received);
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(join);
+        listener.close();
+        assert_eq!(acceptors.map(join).iter().sum::<usize>(), CLIENTS);
+        assert_kind(listener.accept(), ErrorKind::NotConnected);
+        assert_kind(UnixStream::connect_addr(&addr), ErrorKind::ConnectionRefused);
+        drop(UnixListener::bind_addr(&addr).unwrap());
+    });
+}
+
+/// A listener on which one connection may be pending, and how many that makes in all.
+fn full_listener(addr: &SocketAddr) -> (UnixListener, Vec<UnixStream>) {
+    let listener = std::os::unix::net::UnixListener::bind_addr(addr).unwrap();
+    // SAFETY: no pointers.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 1) }, 0);
+    // One more than the backlog says.
+    let pending = (0..2).map(|_| UnixStream::connect_addr(addr).unwrap()).collect();
+    (listener.into(), pending)
+}
+
+#[test]
+fn connecting_waits_until_there_is_room() {
+    from_both(|| {
+        let addr = abstract_addr();
+        let (listener, pending) = full_listener(&addr);
+        let accepted = Signal::new();
+        let clients: Vec<_> = (0..4u8)
+            .map(|number| {
+                let (addr, accepted) = (addr.clone(), accepted.clone());
+                fibra::go!(move || {
+                    let mut stream = UnixStream::connect_addr(&addr).unwrap();
+                    assert!(accepted.is_set(), "there was no room");
+                    stream.write_all(&[number]).unwrap();
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    assert_eq!(byte, [number]);
+                })
+            })
+            .collect();
+        fibra::sleep(SOON);
+        accepted.set();
+        for _ in 0..pending.len() {
+            drop(listener.accept().unwrap());
+        }
+        for _ in 0..clients.len() {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            stream.write_all(&byte).unwrap();
+        }
+        clients.into_iter().for_each(join);
+    });
+}
+
+#[test]
+fn connecting_ends_with_the_listener() {
+    from_both(|| {
+        let addr = abstract_addr();
+        let (listener, _pending) = full_listener(&addr);
+        let clients = [(); 3].map(|()| {
+            let addr = addr.clone();
+            fibra::go!(move || UnixStream::connect_addr(&addr).map_err(|error| error.kind()))
+        });
+        fibra::sleep(SOON);
+        listener.close();
+        for client in clients {
+            assert_eq!(join(client).map(drop), Err(ErrorKind::ConnectionRefused));
+        }
+    });
+}
+
+#[test]
+fn limits_in_time() {
+    from_both(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        assert_eq!(left.read_timeout().unwrap(), None);
+        left.set_read_timeout(Some(LIMIT)).unwrap();
+        left.set_write_timeout(Some(LIMIT * 2)).unwrap();
+        assert_eq!(left.read_timeout().unwrap(), Some(LIMIT));
+        assert_eq!(left.write_timeout().unwrap(), Some(LIMIT * 2));
+        let start = Instant::now();
+        assert_kind((&left).read(&mut [0; 8]), ErrorKind::TimedOut);
+        assert!(start.elapsed() >= LIMIT);
+        // The other side does not read.
+        let start = Instant::now();
+        assert_kind((&left).write_all(&[0; 1 << 20]), ErrorKind::TimedOut);
+        assert!(start.elapsed() >= LIMIT * 2);
+        assert_kind(left.set_read_timeout(Some(Duration::ZERO)), ErrorKind::InvalidInput);
+        left.set_read_timeout(None).unwrap();
+        (&right).write_all(b"here").unwrap();
+        left.set_deadline(Some(Instant::now())).unwrap();
+        assert_kind((&left).read(&mut [0; 8]), ErrorKind::TimedOut);
+        left.set_deadline(None).unwrap();
+        assert_eq!((&left).read(&mut [0; 8]).unwrap(), 4);
+        let waiting = {
+            let left = left.try_clone().unwrap();
+            fibra::go!(move || (&left).read(&mut [0; 8]).map_err(|error| error.kind()))
+        };
+        fibra::sleep(SOON);
+        left.set_deadline(Some(Instant::now() + SOON)).unwrap();
+        assert_eq!(join(waiting), Err(ErrorKind::TimedOut));
+    });
+}
+
+#[test]
+fn an_acceptor_has_a_deadline() {
+    from_both(|| {
+        let addr = abstract_addr();
+        let listener = UnixListener::bind_addr(&addr).unwrap();
+        listener.set_deadline(Some(Instant::now() + LIMIT)).unwrap();
+        assert_kind(listener.accept(), ErrorKind::TimedOut);
+        listener.set_deadline(None).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        assert_kind(listener.accept(), ErrorKind::WouldBlock);
+        let _client = UnixStream::connect_addr(&addr).unwrap();
+        listener.accept().unwrap();
+        assert!(listener.take_error().unwrap().is_none());
+    });
+}
+
+#[test]
+fn close_ends_whoever_waits_and_every_later_call() {
+    from_both(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        let readers = [(); 3].map(|()| {
+            let left = left.try_clone().unwrap();
+            fibra::go!(move || (&left).read(&mut [0; 8]).map_err(|error| error.kind()))
+        });
+        let writer = {
+            let left = left.try_clone().unwrap();
+            fibra::go!(move || (&left).write_all(&[0; 1 << 22]).map_err(|error| error.kind()))
+        };
+        fibra::sleep(SOON);
+        left.close();
+        assert_eq!(readers.map(join), [Err(ErrorKind::NotConnected); 3]);
+        assert_eq!(join(writer), Err(ErrorKind::NotConnected));
+        assert_kind((&left).read(&mut [0; 8]), ErrorKind::NotConnected);
+        assert_kind((&left).write(&[0; 8]), ErrorKind::NotConnected);
+        assert_kind(left.set_deadline(None), ErrorKind::NotConnected);
+        left.close();
+        let mut rest = Vec::new();
+        (&right).read_to_end(&mut rest).unwrap();
+        assert!(rest.len() < 1 << 22, "the other side sees the end at once");
+    });
+}
+
+#[test]
+fn a_cancelled_reader_unwinds_and_loses_nothing() {
+    from_both(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        let reader = {
+            let left = left.try_clone().unwrap();
+            fibra::go!(move || (&left).read(&mut [0; 8]).unwrap())
+        };
+        fibra::sleep(SOON);
+        reader.cancel();
+        assert_cancelled(outcome(reader));
+        (&right).write_all(b"later").unwrap();
+        assert_eq!((&left).read(&mut [0; 8]).unwrap(), 5);
+    });
+}
+
+/// What was sent and never read is an error for the other side, not an end.
+#[test]
+fn unread_bytes_are_a_reset() {
+    from_both(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        let reader = {
+            let left = left.try_clone().unwrap();
+            fibra::go!(move || (&left).read(&mut [0; 8]).map_err(|error| error.kind()))
+        };
+        fibra::sleep(SOON);
+        (&left).write_all(b"unread").unwrap();
+        drop(right);
+        assert_eq!(join(reader), Err(ErrorKind::ConnectionReset));
+    });
+}
+
+/// Sends one byte with a copy of a descriptor.
+fn send_with_descriptor(stream: &UnixStream, byte: u8) {
+    #[repr(align(8))]
+    struct Control([u8; 24]);
+    let mut data = [byte];
+    let mut part = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = Control([0; 24]);
+    // SAFETY: all zeros is a message of nothing.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = control.0.len();
+    // SAFETY: the message has room for one header with one descriptor, aligned as a header. The kernel reads
+    // what the message points to, which outlives the call.
+    let sent = unsafe {
+        assert_eq!(libc::CMSG_SPACE(4), 24);
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(4) as usize;
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(stream.as_raw_fd());
+        libc::sendmsg(stream.as_raw_fd(), &message, 0)
+    };
+    assert_eq!(sent, 1);
+}
+
+/// A read ends where descriptors came with the bytes, though more is there.
+#[test]
+fn a_short_read_is_not_the_last_one() {
+    from_both(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        let reader = fibra::go!(move || {
+            let mut text = Vec::new();
+            while text.len() < 9 {
+                let mut buf = [0; 64];
+                let len = (&right).read(&mut buf).unwrap();
+                text.extend_from_slice(&buf[..len]);
+            }
+            text
+        });
+        for _ in 0..3 {
+            (&left).write_all(b"a").unwrap();
+            send_with_descriptor(&left, b'b');
+            (&left).write_all(b"c").unwrap();
+        }
+        assert_eq!(join(reader), b"abcabcabc");
+    });
+}
+
+#[test]
+fn std_streams_and_back() {
+    from_both(|| {
+        let addr = abstract_addr();
+        let listener = std::os::unix::net::UnixListener::bind_addr(&addr).unwrap();
+        let listener = UnixListener::from(listener);
+        let client = std::os::unix::net::UnixStream::connect_addr(&addr).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let clone = server.try_clone().unwrap();
+        assert!(server.into_std().is_err(), "a clone is in use");
+        let mut server = clone.into_std().unwrap();
+        let mut client = UnixStream::from(client);
+        let writer = fibra::go!(move || {
+            fibra::sleep(SOON);
+            client.write_all(b"blocking").unwrap();
+            client
+        });
+        let mut buf = [0; 8];
+        let read = fibra::blocking(|| server.read_exact(&mut buf));
+        assert!(read.is_ok(), "it blocks again: {read:?}");
+        assert_eq!(&buf, b"blocking");
+        let client = join(writer);
+        let fd = client.as_raw_fd();
+        assert_eq!(client.as_fd().as_raw_fd(), fd);
+        assert!(format!("{client:?}").starts_with("UnixStream"));
+        assert!(format!("{listener:?}").starts_with("UnixListener"));
+        let raw = UnixStream::from(OwnedFd::from(client)).into_raw_fd();
+        assert_eq!(raw, fd);
+        // SAFETY: it was just given up by its owner.
+        let client = unsafe { UnixStream::from_raw_fd(raw) };
+        client.set_nonblocking(true).unwrap();
+        assert_kind((&client).read(&mut buf), ErrorKind::WouldBlock);
+        for _ in 0..3 {
+            server.write_all(b"two").unwrap();
+            assert_eq!((&client).read(&mut buf).unwrap(), 3);
+        }
+        drop(server);
+        assert_eq!((&client).read(&mut buf).unwrap(), 0);
+        let listener = listener.into_std().unwrap();
+        let late = UnixStream::connect_addr(&addr).unwrap();
+        drop(listener.accept().unwrap());
+        assert_eq!((&late).read(&mut buf).unwrap(), 0);
+    });
+}
+
+// ---- datagrams -------------------------------------------------------------------------------
+
+#[test]
+fn datagrams_come_whole_and_with_their_sender() {
+    from_both(|| {
+        let ((path, _file), addr) = (path(), abstract_addr());
+        let named = UnixDatagram::bind(&path).unwrap();
+        assert_kind(UnixDatagram::bind(&path), ErrorKind::AddrInUse);
+        let hidden = UnixDatagram::bind_addr(&addr).unwrap();
+        let unnamed = UnixDatagram::unbound().unwrap();
+        assert!(unnamed.local_addr().unwrap().is_unnamed());
+        assert_eq!(unnamed.send_to(b"from nobody", &path).unwrap(), 11);
+        assert_eq!(hidden.send_to(b"", &path).unwrap(), 0);
+        assert_eq!(named.send_to_addr(b"too long", &addr).unwrap(), 8);
+        assert_eq!(unnamed.send_to_addr(b"last", &addr).unwrap(), 4);
+        let mut buf = [0; 11];
+        let (len, from) = named.recv_from(&mut buf).unwrap();
+        assert!(len == 11 && from.is_unnamed(), "{from:?}");
+        let (len, from) = named.recv_from(&mut buf[..6]).unwrap();
+        assert_eq!((len, from.as_abstract_name()), (0, addr.as_abstract_name()), "no end");
+        let (len, from) = hidden.recv_from(&mut buf[..6]).unwrap();
+        assert_eq!((len, from.as_pathname()), (6, Some(&*path)), "what does not fit is lost");
+        assert_eq!(hidden.recv(&mut buf).unwrap(), 4);
+        assert_eq!(&buf[..4], b"last");
+    });
+}
+
+#[test]
+fn connected_datagrams() {
+    from_both(|| {
+        let ((path, _file), addr) = (path(), abstract_addr());
+        let at_path = UnixDatagram::bind(&path).unwrap();
+        let at_addr = UnixDatagram::bind_addr(&addr).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        assert_kind(sender.send(b"x"), ErrorKind::NotConnected);
+        assert_kind(sender.peer_addr(), ErrorKind::NotConnected);
+        sender.connect(&path).unwrap();
+        assert_eq!(sender.peer_addr().unwrap().as_pathname(), Some(&*path));
+        sender.send(b"one").unwrap();
+        sender.connect_addr(&addr).unwrap();
+        sender.send(b"three").unwrap();
+        assert_eq!(at_path.recv(&mut [0; 8]).unwrap(), 3);
+        assert_eq!(at_addr.recv(&mut [0; 8]).unwrap(), 5);
+        drop(at_addr);
+        assert_kind(sender.send(b"gone"), ErrorKind::ConnectionRefused);
+        assert_kind(sender.send_to_addr(b"gone", &addr), ErrorKind::ConnectionRefused);
+        assert!(sender.connect("/nowhere/at/all").is_err());
+        assert_kind(sender.send_to(b"x", "/nowhere/at/all"), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn receivers_take_turns() {
+    from_both(|| {
+        let (left, right) = UnixDatagram::pair().unwrap();
+        let receivers: Vec<_> = (0..8)
+            .map(|_| {
+                let left = left.try_clone().unwrap();
+                fibra::go!(move || {
+                    let mut buf = [0; 8];
+                    assert_eq!(left.recv(&mut buf).unwrap(), 1);
+                    buf[0]
+                })
+            })
+            .collect();
+        fibra::sleep(SOON);
+        for number in 0..8 {
+            right.send(&[number]).unwrap();
+        }
+        let received: HashSet<u8> = receivers.into_iter().map(join).collect();
+        assert_eq!(received, (0..8).collect());
+    });
+}
+
+/// Sends until there is no room.
+fn fill(sender: &UnixDatagram) -> usize {
+    sender.set_nonblocking(true).unwrap();
+    let sent = (0..).take_while(|_| sender.send(&[1; 64]).is_ok()).count();
+    sender.set_nonblocking(false).unwrap();
+    sent
+}
+
+/// Two sides of which one can only receive what the other one sends; connected as a pair, and to an address. For the
+/// pair the kernel counts bytes, and datagrams for the address.
+fn sides() -> [(UnixDatagram, UnixDatagram); 2] {
+    let addr = abstract_addr();
+    let receiver = UnixDatagram::bind_addr(&addr).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.connect_addr(&addr).unwrap();
+    [UnixDatagram::pair().unwrap(), (sender, receiver)]
+}
+
+#[test]
+fn sending_waits_until_there_is_room() {
+    from_both(|| {
+        for (sender, receiver) in sides() {
+            let before = fill(&sender);
+            let senders: Vec<_> = (0..3)
+                .map(|_| {
+                    let sender = sender.try_clone().unwrap();
+                    fibra::go!(move || (0..20).for_each(|_| assert!(sender.send(&[2; 64]).is_ok())))
+                })
+                .collect();
+            fibra::sleep(SOON);
+            for number in 0..before + 60 {
+                let mut buf = [0; 128];
+                assert_eq!(receiver.recv(&mut buf).unwrap(), 64);
+                assert_eq!(buf[0] == 1, number < before);
+            }
+            senders.into_iter().for_each(join);
+        }
+    });
+}
+
+/// Others fill the queue as well as the one that waits.
+#[test]
+fn many_connected_senders_wait_for_room() {
+    const SENDERS: usize = 6;
+    const EACH: usize = 50;
+    from_both(|| {
+        let addr = abstract_addr();
+        let receiver = UnixDatagram::bind_addr(&addr).unwrap();
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|number| {
+                let sender = UnixDatagram::unbound().unwrap();
+                sender.connect_addr(&addr).unwrap();
+                fibra::go!(move || {
+                    for turn in 0..EACH {
+                        sender.send(&[number as u8, turn as u8]).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut turns = [0; SENDERS];
+        for _ in 0..SENDERS * EACH {
+            let mut buf = [0; 8];
+            assert_eq!(receiver.recv(&mut buf).unwrap(), 2);
+            let turn = &mut turns[usize::from(buf[0])];
+            assert_eq!(*turn, usize::from(buf[1]), "in order");
+            *turn += 1;
+        }
+        senders.into_iter().for_each(join);
+    });
+}
+
+/// Nothing tells a sender that is not connected when there is room again.
+#[test]
+fn unconnected_senders_wait_for_room() {
+    const EACH: usize = 20;
+    from_both(|| {
+        let addr = abstract_addr();
+        let receiver = UnixDatagram::bind_addr(&addr).unwrap();
+        let other = UnixDatagram::unbound().unwrap();
+        other.connect_addr(&addr).unwrap();
+        let before = fill(&other);
+        let sender = Arc::new(UnixDatagram::unbound().unwrap());
+        let send = |byte: u8| {
+            let (sender, addr) = (sender.clone(), addr.clone());
+            let sending = fibra::go!(move || {
+                (0..EACH)
+                    .try_for_each(|_| sender.send_to_addr(&[byte; 64], &addr).map(drop))
+                    .map_err(|error| error.kind())
+            });
+            fibra::sleep(SOON);
+            sending
+        };
+        sender.set_write_timeout(Some(LIMIT)).unwrap();
+        let start = Instant::now();
+        assert_kind(sender.send_to_addr(b"x", &addr), ErrorKind::TimedOut);
+        assert!(start.elapsed() >= LIMIT);
+        sender.set_write_timeout(None).unwrap();
+        let sending = send(3);
+        sender.set_deadline(Some(Instant::now())).unwrap();
+        assert_eq!(join(sending), Err(ErrorKind::TimedOut));
+        sender.set_deadline(None).unwrap();
+        let sending = send(4);
+        sending.cancel();
+        assert_cancelled(outcome(sending));
+        assert_eq!(fill(&other), 0, "none of them has sent anything");
+        let senders = [(); 2].map(|()| send(2));
+        let mut buf = [0; 64];
+        for _ in 0..before {
+            assert_eq!((receiver.recv(&mut buf).unwrap(), buf[0]), (64, 1));
+        }
+        for _ in 0..2 * EACH {
+            assert_eq!((receiver.recv(&mut buf).unwrap(), buf[0]), (64, 2));
+        }
+        assert_eq!(senders.map(join), [Ok(()); 2]);
+        fill(&other);
+        let sending = send(5);
+        sender.close();
+        assert_eq!(join(sending), Err(ErrorKind::NotConnected));
+    });
+}
+
+#[test]
+fn a_send_that_waits_for_room_ends_otherwise() {
+    from_both(|| {
+        for (sender, receiver) in sides() {
+            let send = || {
+                let sender = sender.try_clone().unwrap();
+                let sending = fibra::go!(move || sender.send(&[0; 64]).map_err(|it| it.kind()));
+                fibra::sleep(SOON);
+                sending
+            };
+            fill(&sender);
+            sender.set_write_timeout(Some(LIMIT)).unwrap();
+            let start = Instant::now();
+            assert_kind(sender.send(&[0; 64]), ErrorKind::TimedOut);
+            assert!(start.elapsed() >= LIMIT);
+            sender.set_write_timeout(None).unwrap();
+            let sending = send();
+            sender.set_deadline(Some(Instant::now())).unwrap();
+            assert_eq!(join(sending), Err(ErrorKind::TimedOut));
+            sender.set_deadline(None).unwrap();
+            let sending = send();
+            sending.cancel();
+            assert_cancelled(outcome(sending));
+            // None of them has sent anything.
+            assert_eq!(fill(&sender), 0);
+            let sending = send();
+            sender.close();
+            assert_eq!(join(sending), Err(ErrorKind::NotConnected));
+            assert_kind(sender.send(&[0; 64]), ErrorKind::NotConnected);
+            assert_kind(sender.send_to(b"x", "/nowhere/at/all"), ErrorKind::NotConnected);
+            assert_eq!(receiver.recv(&mut [0; 64]).unwrap(), 64, "what was sent is there");
+        }
+    });
+}
+
+#[test]
+fn a_send_that_waits_ends_with_the_receiver() {
+    from_both(|| {
+        for (sender, receiver) in sides() {
+            fill(&sender);
+            let sending = {
+                let sender = sender.try_clone().unwrap();
+                fibra::go!(move || sender.send(&[0; 64]).map_err(|error| error.kind()))
+            };
+            fibra::sleep(SOON);
+            drop(receiver);
+            let kind = join(sending).unwrap_err();
+            let gone = [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset];
+            assert!(gone.contains(&kind), "{kind:?}");
+        }
+    });
+}
+
+#[test]
+fn datagrams_have_limits_and_ends() {
+    from_both(|| {
+        let (left, right) = UnixDatagram::pair().unwrap();
+        left.set_read_timeout(Some(LIMIT)).unwrap();
+        assert_eq!(left.read_timeout().unwrap(), Some(LIMIT));
+        assert_kind(left.recv(&mut [0; 8]), ErrorKind::TimedOut);
+        assert_kind(left.set_write_timeout(Some(Duration::ZERO)), ErrorKind::InvalidInput);
+        left.set_read_timeout(Some(LONG)).unwrap();
+        let waiting = [(); 2].map(|()| {
+            let left = left.try_clone().unwrap();
+            fibra::go!(move || left.recv_from(&mut [0; 8]).map_err(|error| error.kind()))
+        });
+        fibra::sleep(SOON);
+        left.close();
+        for waiting in waiting {
+            assert_eq!(join(waiting).map(drop), Err(ErrorKind::NotConnected));
+        }
+        assert!(right.send(b"x").is_err(), "nobody is there any more");
+        let (left, right) = UnixDatagram::pair().unwrap();
+        left.shutdown(Shutdown::Read).unwrap();
+        assert_kind(right.send(b"x"), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn std_datagrams_and_back() {
+    from_both(|| {
+        let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let (left, right) = (UnixDatagram::from(left), UnixDatagram::from(right));
+        let receiver = {
+            let left = left.try_clone().unwrap();
+            fibra::go!(move || left.recv(&mut [0; 8]).unwrap())
+        };
+        fibra::sleep(SOON);
+        right.send(b"fibra").unwrap();
+        assert_eq!(join(receiver), 5);
+        let clone = left.try_clone().unwrap();
+        assert!(left.into_std().is_err(), "a clone is in use");
+        let std = clone.into_std().unwrap();
+        let sender = fibra::go!(move || {
+            fibra::sleep(SOON);
+            right.send(b"std").unwrap();
+            right
+        });
+        let len = fibra::blocking(|| std.recv(&mut [0; 8]));
+        assert_eq!(len.unwrap(), 3, "it blocks again");
+        let right = join(sender);
+        assert!(format!("{right:?}").starts_with("UnixDatagram"));
+        assert_eq!(right.as_fd().as_raw_fd(), right.as_raw_fd());
+        let raw = UnixDatagram::from(OwnedFd::from(right)).into_raw_fd();
+        // SAFETY: it was just given up by its owner.
+        let right = unsafe { UnixDatagram::from_raw_fd(raw) };
+        right.set_nonblocking(true).unwrap();
+        assert_kind(right.recv(&mut [0; 8]), ErrorKind::WouldBlock);
+        for _ in 0..3 {
+            std.send(b"two").unwrap();
+            assert_eq!(right.recv(&mut [0; 8]).unwrap(), 3);
+        }
+        assert!(right.take_error().unwrap().is_none());
+    });
+}
