@@ -5,7 +5,7 @@
 # or ignored a full one, that always exited with 0, and that drew no bar were each stopped.
 
 # Peak resident memory that a tree of 100 000 files may take.
-max_mib=64
+max_mib=40
 
 same() {
     diff <(expected "$1") out >&2 || fail "digest $1: not what sha256sum prints"

@@ -31,6 +31,9 @@ use proc_macro::TokenStream;
 /// after the other arguments are evaluated. A callee or receiver that is a path of several segments,
 /// or whose name starts with a capital, is an item: it is named in the goroutine and not moved there.
 ///
+/// So `go!(child.wait().unwrap())` waits in the caller and calls `unwrap` in the goroutine. Where the receiver
+/// itself blocks, write a block: `go!({ child.wait().unwrap() })`.
+///
 /// Parentheses around the body make no difference.
 #[proc_macro]
 pub fn go(input: TokenStream) -> TokenStream {

@@ -129,7 +129,9 @@ fn datagrams_to_two_receivers_wait_apart() {
             assert_eq!(join(to_peer), 1);
             choice.recv(&mut [0; 8]).unwrap();
             assert_eq!(join(to_choice), 1);
-            [path, peers_path].map(|path| std::fs::remove_file(path).unwrap());
+            for path in [path, peers_path] {
+                std::fs::remove_file(path).unwrap();
+            }
         });
     });
 }
