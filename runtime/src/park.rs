@@ -154,24 +154,24 @@ fn unwind() -> ! {
 /// A goroutine that was cancelled unwinds here.
 pub fn yield_now() {
     match (current::worker(), thread::panicking()) {
-        (Some(worker), false) => yield_from(worker),
+        (Some(worker), false) => yield_from(worker, Suspend::Yield),
         _ => thread::yield_now(),
     }
 }
 
 #[inline]
-fn yield_from(worker: &sched::Worker) {
+fn yield_from(worker: &sched::Worker, why: Suspend) {
     let Some(goroutine) = worker.current() else {
         return;
     };
-    worker.suspend(Suspend::Yield);
+    worker.suspend(why);
     // From here on `worker` may be somebody else's.
     if is_cancelled(goroutine) {
         unwind();
     }
 }
 
-/// Yields if the goroutine's time slice of 10 ms is over; otherwise costs next to nothing. For long
+/// Yields if the goroutine's time slice is over: 10 ms, less if others wait on its worker. Otherwise it costs next to nothing. For long
 /// loops that never block: without it they keep their worker from everything else that started there.
 ///
 /// A goroutine that was cancelled unwinds here when it yields. On a plain thread this does nothing.
@@ -179,8 +179,9 @@ fn yield_from(worker: &sched::Worker) {
 pub fn checkpoint() {
     if let Some(worker) = current::worker()
         && worker.is_overdue()
+        && !thread::panicking()
     {
-        yield_now();
+        yield_from(worker, Suspend::Overdue);
     }
 }
 

@@ -85,6 +85,8 @@ pub(crate) type Runner = Coroutine<GoroutineRef, Suspend, Infallible>;
 pub(crate) enum Suspend {
     /// Runnable; others first.
     Yield,
+    /// The same at the end of its time slice.
+    Overdue,
     /// Its parker is open.
     Park,
     /// Done; the runner is free for the next goroutine. The header may be gone already, so what the

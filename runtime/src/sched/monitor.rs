@@ -4,8 +4,6 @@
 //! that is still in the same goroutine as at the last look is *stuck*: in a loop, or in a call that
 //! blocks the thread. The monitor then
 //!
-//! * expires its timers and polls its sockets for it, because others may wait for them: migratable goroutines,
-//!   and whoever shares a socket with one of its residents;
 //! * marks it overdue, so that the goroutine yields at its next `checkpoint`;
 //! * starts a spare worker, or brings one back, when work waits, nobody is idle, and fewer workers make
 //!   progress than the runtime was built with;
@@ -14,6 +12,10 @@
 //! A stuck worker that uses its processor (a loop) is replaced only if a processor is free, nobody else makes
 //! progress, or work has waited for [`PATIENCE`] looks: another thread would only take turns with it. One that does not (a call that blocks)
 //! is always replaced.
+//!
+//! Sooner than that it expires the timers of a worker and polls its sockets for it, because others may wait for them:
+//! migratable goroutines, and whoever shares a socket with one of its residents. If residents are ready then, the
+//! goroutine that keeps them waiting is overdue at once. For this it looks more often ([`HASTY_TICK`]).
 //!
 //! When a stuck worker goes on, there is one worker too many. The newest spare becomes *surplus*: it takes
 //! no fresh goroutines and ends with its last resident.
@@ -35,6 +37,11 @@ use std::time::{Duration, Instant};
 
 /// A time slice, and how often the monitor looks.
 const TICK: Duration = Duration::from_millis(10);
+/// How often it looks while somebody may wait behind a goroutine that keeps its worker.
+const HASTY_TICK: Duration = Duration::from_millis(1);
+/// It does so for this long after it has last met one. One that keeps its worker for longer does not check
+/// whether it should yield, and haste is of no use.
+const HASTE: Duration = Duration::from_millis(100);
 /// So many looks work waits behind loops while somebody else makes progress.
 const PATIENCE: u32 = 10;
 /// A stack that nobody used for so long gives its memory back.
@@ -77,6 +84,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
         reported: HashSet::new(),
         cap_reported: false,
         waited: 0,
+        hasty_until: Instant::now(),
         trimmed: Instant::now(),
         warm: true,
     };
@@ -115,6 +123,8 @@ struct Watch {
     /// At how many looks in a row work waited for a worker.
     waited: u32,
     trimmed: Instant,
+    /// Until then it looks more often.
+    hasty_until: Instant,
     /// Pooled stacks may still hold memory.
     warm: bool,
 }
@@ -141,8 +151,13 @@ impl Watch {
         let anything = busy || postponed || self.anyone_awake();
         if anything || self.warm {
             ticking.store(anything, Ordering::Relaxed);
-            let pause = if anything { TICK } else { STACK_REST };
-            event.wait(Some(Instant::now() + pause));
+            let now = Instant::now();
+            let pause = match anything {
+                true if now < self.hasty_until => HASTY_TICK,
+                true => TICK,
+                false => STACK_REST,
+            };
+            event.wait(Some(now + pause));
         } else if self.shared.is_closed() && self.shared.live() == 0 {
             event.sleeper().finish();
         } else {
@@ -192,6 +207,13 @@ impl Watch {
                 continue;
             }
             let since = now.duration_since(seen.since);
+            if since < HASTE && station.may_keep_waiting() {
+                self.hasty_until = now + HASTE;
+            }
+            if since >= HASTY_TICK && (station.serve() || !shared.injector.is_empty()) {
+                // Somebody waits behind it.
+                station.overdue.store(true, Ordering::Relaxed);
+            }
             if since < TICK {
                 continue;
             }
@@ -203,7 +225,6 @@ impl Watch {
                 workers.blocked += usize::from(regular);
             }
             station.overdue.store(true, Ordering::Relaxed);
-            station.serve();
             if shared.config.report_stalls {
                 self.report(station, epoch, current, since);
             }

@@ -25,6 +25,8 @@ pub(crate) struct Station {
     pub(super) fresh: Deque<GoroutineRef>,
     /// Ready migratable goroutines.
     pub(super) ready: Deque<GoroutineRef>,
+    /// Migratable goroutines that have used up a time slice.
+    pub(super) hogs: Deque<GoroutineRef>,
     /// Residents that other threads made ready.
     pub(super) inbox: CachePadded<Inbox<GoroutineRef>>,
     pub(super) sleeper: Sleeper,
@@ -59,6 +61,7 @@ impl Station {
             index,
             fresh: Deque::new(),
             ready: Deque::new(),
+            hogs: Deque::new(),
             inbox: CachePadded::new(Inbox::new()),
             sleeper: Sleeper::new(),
             poller: OnceLock::new(),
@@ -177,22 +180,24 @@ impl Station {
 
     /// How much there is to steal, as far as the caller can see.
     pub(super) fn spare_work(&self) -> usize {
-        self.fresh.len() + self.ready.len()
+        self.fresh.len() + self.ready.len() + self.hogs.len()
     }
 
     /// Whether there is something to steal.
     pub(super) fn has_spare_work(&self) -> bool {
-        !self.fresh.is_empty() || !self.ready.is_empty()
+        !self.fresh.is_empty() || !self.ready.is_empty() || !self.hogs.is_empty()
     }
 
     /// The same, ordered with pushes: see `Deque::is_surely_empty`.
     pub(super) fn surely_has_spare_work(&self) -> bool {
-        !self.fresh.is_surely_empty() || !self.ready.is_surely_empty()
+        [&self.fresh, &self.ready, &self.hogs].into_iter().any(|queue| !queue.is_surely_empty())
     }
 
     /// Takes the oldest for a worker that has none, and gives it some of the next ones, too.
     pub(super) fn steal_for(&self, thief: &Station) -> Option<GoroutineRef> {
-        steal(&self.ready, &thief.ready).or_else(|| steal(&self.fresh, &thief.fresh))
+        steal(&self.ready, &thief.ready)
+            .or_else(|| steal(&self.fresh, &thief.fresh))
+            .or_else(|| steal(&self.hogs, &thief.hogs))
     }
 
     pub(crate) fn insert_timer(&self, deadline: Instant, ticket: Ticket) -> Key {
@@ -220,12 +225,19 @@ impl Station {
         due.into_iter().for_each(ready);
     }
 
-    /// In the place of the worker, which does not come to it: what is due, and what has become ready.
-    pub(super) fn serve(&self) {
+    /// In the place of the worker, which does not come to it: what is due, and what has become ready. Whether
+    /// anybody who has started waits for the worker.
+    pub(super) fn serve(&self) -> bool {
         self.expire_timers(super::ready);
         if self.poller().is_used() {
             self.poller().poll_for_owner(super::ready);
         }
+        !self.inbox.is_empty() || !self.ready.is_empty()
+    }
+
+    /// Whether residents may become ready by a timer or a socket.
+    pub(super) fn may_keep_waiting(&self) -> bool {
+        self.poller().is_used() || self.next_deadline().is_some()
     }
 
     pub(super) fn belongs_to(&self, shared: &Arc<Shared>) -> bool {

@@ -57,6 +57,15 @@ impl UnixListener {
     }
 }
 
+impl<'a> IntoIterator for &'a UnixListener {
+    type Item = io::Result<UnixStream>;
+    type IntoIter = UnixIncoming<'a>;
+
+    fn into_iter(self) -> UnixIncoming<'a> {
+        self.incoming()
+    }
+}
+
 /// The connections of a listener, until it is closed; see [`UnixListener::incoming`].
 #[derive(Debug)]
 pub struct UnixIncoming<'a>(&'a UnixListener);

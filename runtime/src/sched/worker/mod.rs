@@ -5,7 +5,7 @@
 //! Ready residents first, in order; then fresh goroutines of its own, newest first, which keeps
 //! fork-join shallow and stacks warm; then the injector; then it searches. So that nothing waits for
 //! ever behind that order, certain rounds of every 61 begin at another place: the oldest fresh
-//! goroutine, ready migratable ones, the injector, timers and sockets.
+//! goroutine, those that have used up a time slice, ready migratable ones, the injector, timers and sockets.
 //!
 //! # Placement
 //!
@@ -58,6 +58,8 @@ pub(crate) struct Worker {
     index: usize,
     /// Ready residents.
     ready: List<GoroutineRef>,
+    /// Residents that have used up a time slice: after everything else, but for a round in 61.
+    hogs: List<GoroutineRef>,
     pub(super) slots: Cache,
     /// Free runners on stacks of the default size, hottest last.
     runners: RefCell<Vec<Runner>>,
@@ -87,6 +89,7 @@ impl Worker {
             shared,
             index,
             ready: List::new(),
+            hogs: List::new(),
             slots: Cache::new(),
             runners: RefCell::new(Vec::new()),
             current: Cell::new(None),

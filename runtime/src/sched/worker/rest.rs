@@ -50,6 +50,7 @@ impl Searcher for Worker {
     fn has_own_work(&self) -> bool {
         let station = self.station();
         !self.ready.is_empty()
+            || !self.hogs.is_empty()
             || !station.inbox.is_empty()
             // Placed here by another worker.
             || station.has_spare_work()

@@ -56,13 +56,18 @@ impl Worker {
             return Some(goroutine);
         }
         if surplus {
-            return None;
+            return self.hogs.pop_front();
         }
         station
             .ready
             .pop_oldest()
             .or_else(|| station.fresh.pop_newest())
             .or_else(|| self.take_injected())
+            .or_else(|| self.next_hog())
+    }
+
+    fn next_hog(&self) -> Option<GoroutineRef> {
+        self.hogs.pop_front().or_else(|| self.station().hogs.pop_oldest())
     }
 
     /// The rounds that begin elsewhere.
@@ -72,6 +77,7 @@ impl Worker {
             EVENTS_ROUND => {
                 self.expire_timers();
                 self.poll();
+                return self.next_hog();
             }
             OLDEST_ROUND if !self.station().is_surplus() => {
                 return self.station().fresh.pop_oldest();
@@ -113,8 +119,12 @@ impl Worker {
 
     /// A surplus worker keeps nothing that others can run.
     fn give_away(&self) {
-        while let Some(goroutine) =
-            self.station().fresh.pop_oldest().or_else(|| self.station().ready.pop_oldest())
+        while let Some(goroutine) = self
+            .station()
+            .fresh
+            .pop_oldest()
+            .or_else(|| self.station().ready.pop_oldest())
+            .or_else(|| self.station().hogs.pop_oldest())
         {
             self.shared.injector.push(goroutine);
             self.shared.notify();
@@ -126,7 +136,7 @@ impl Worker {
     }
 
     /// Looks for what has become ready meanwhile.
-    fn poll(&self) {
+    pub(super) fn poll(&self) {
         let poller = self.station().poller();
         if poller.is_used() {
             self.reports.set(poller.poll(Wait::No, sched::ready));
@@ -281,6 +291,20 @@ impl Worker {
                 match affinity {
                     Affinity::Worker => self.ready.push_back(goroutine),
                     Affinity::Any => self.push_migratable(goroutine),
+                }
+            }
+            Suspend::Overdue => {
+                let affinity = goroutine.affinity();
+                goroutine.coroutine().set(Some(runner));
+                // Who has waited meanwhile comes first.
+                self.expire_timers();
+                self.poll();
+                match affinity {
+                    Affinity::Worker => self.hogs.push_back(goroutine),
+                    Affinity::Any => {
+                        self.station().hogs.push(goroutine);
+                        self.shared.notify();
+                    }
                 }
             }
             Suspend::Park => {
