@@ -124,7 +124,8 @@ impl UnixDatagram {
         self.0.run(Direction::Write, |socket| socket.send(buf))
     }
 
-    /// Ends one direction or both.
+    /// Ends one direction or both. A `recv` that waits goes on waiting, unlike in std: the system does not tell a
+    /// non-blocking datagram socket that its reading end is over. [`close`](Self::close) ends it.
     ///
     /// # Errors
     /// Those of the system.
