@@ -99,7 +99,7 @@ pub use err_group::ErrGroup;
 pub use future::{JoinFuture, block_on};
 pub use goroutine::{Cancelled, GoroutineId};
 pub use join::{Goroutine, JoinHandle, current};
-pub use local::LocalKey;
+pub use local::{CoroutineLocalKey, LocalKey};
 pub use park::{checkpoint, park, park_timeout, uncancellable, yield_now};
 pub use runtime::{LeftGoroutine, Metrics, Runtime, RuntimeBuilder, ShutdownReport, StackGuard};
 pub use scope::{Scope, ScopedJoinHandle, scope};

@@ -45,6 +45,9 @@
 use std::arch::{asm, global_asm};
 use std::mem::offset_of;
 
+mod symmetric;
+pub(crate) use symmetric::{Arrival, go_on, jump, jump_on_top};
+
 /// A place where a flow of control stopped and can be continued, once.
 #[repr(C)]
 pub(crate) struct Context {
@@ -73,9 +76,11 @@ global_asm!(
     ".hidden fibra_context_root",
     ".globl fibra_context_root",
     ".type fibra_context_root,@function",
-    "fibra_context_root:",
     ".cfi_startproc",
     ".cfi_undefined rip", // the outermost frame
+    // What runs on top of a context that has not started (`symmetric.rs`) looks as if it were called from here.
+    "nop",
+    "fibra_context_root:",
     "mov rax, rbp",
     "mov rsi, rbx",
     "xor ebp, ebp", // a walk along frame pointers ends here, too
@@ -104,13 +109,17 @@ impl Context {
     /// A context that will call `entry(word, argument)` on the stack that ends at `top`, which must be
     /// 16-aligned. With `fp-env` it inherits the creator's floating-point environment.
     pub(crate) fn new(top: *mut u8, entry: Entry, argument: usize) -> Context {
+        Context::at_root(top, entry as *const () as usize, argument)
+    }
+
+    fn at_root(top: *mut u8, entry: usize, argument: usize) -> Context {
         debug_assert!(top.addr().is_multiple_of(16));
         #[cfg(feature = "fp-env")]
         let (mxcsr, x87) = fp_environment();
         Context {
             rsp: top.expose_provenance(),
             rip: fibra_context_root as *const () as usize,
-            rbp: entry as *const () as usize,
+            rbp: entry,
             rbx: argument,
             #[cfg(feature = "fp-env")]
             mxcsr,
@@ -144,6 +153,11 @@ impl Pair {
     /// For a coroutine that has not started.
     pub(crate) fn new(own: Context) -> Pair {
         Pair { own, resumer: Context::empty() }
+    }
+
+    /// The stack pointer of its resumer, who waits if the coroutine is active.
+    pub(crate) fn resumer_stack_pointer(&self) -> usize {
+        self.resumer.rsp
     }
 
     /// Whether it was ever resumed.

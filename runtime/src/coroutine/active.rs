@@ -1,6 +1,6 @@
 //! A coroutine for those who run on it.
 
-use super::{Link, suspend};
+use super::link::{Link, suspend};
 use crate::arch;
 use crate::stack::{Describe, StackSize};
 use std::ptr::NonNull;

@@ -101,6 +101,66 @@ mod imp {
             }
         }
     }
+
+    /// What the sanitizer has to know of a raw context that stopped: the bounds of its stack, and its fake
+    /// stack.
+    pub(crate) struct Place {
+        bottom: Cell<*const c_void>,
+        size: Cell<usize>,
+        fake: Cell<*mut c_void>,
+        /// False on arrival: somebody has run on top of the context and has told the sanitizer already.
+        away: Cell<bool>,
+    }
+
+    impl Place {
+        /// For a context that is about to stop.
+        #[inline(always)]
+        pub(crate) fn empty() -> Place {
+            Place::fresh(ptr::null(), 0)
+        }
+
+        /// For one that has not started.
+        pub(crate) fn fresh(bottom: *const u8, size: usize) -> Place {
+            Place {
+                bottom: Cell::new(bottom.cast()),
+                size: Cell::new(size),
+                fake: Cell::new(ptr::null_mut()),
+                away: Cell::new(true),
+            }
+        }
+
+        /// The context of this place is about to switch to that of another.
+        #[inline(always)]
+        pub(crate) fn leave(&self, to: &Place) {
+            // SAFETY: the bounds were given to `fresh`, or noted when the context was left.
+            unsafe {
+                __sanitizer_start_switch_fiber(self.fake.as_ptr(), to.bottom.get(), to.size.get());
+            }
+        }
+
+        /// The current context is about to switch to that of this place, never to come back.
+        pub(crate) fn leave_for_good(&self) {
+            // SAFETY: as in `leave`; a null place means that the current stack is finished.
+            unsafe {
+                __sanitizer_start_switch_fiber(ptr::null_mut(), self.bottom.get(), self.size.get());
+            }
+        }
+
+        /// The context of this place runs again, or something on top of it.
+        #[inline(always)]
+        pub(crate) fn arrive(&self, from: Option<&Place>) {
+            if !self.away.replace(false) {
+                return;
+            }
+            let (mut bottom, mut size) = (ptr::null(), 0);
+            // SAFETY: the fake stack is the one that was saved when this side left.
+            unsafe { __sanitizer_finish_switch_fiber(self.fake.get(), &mut bottom, &mut size) };
+            if let Some(from) = from {
+                from.bottom.set(bottom);
+                from.size.set(size);
+            }
+        }
+    }
 }
 
 #[cfg(not(feature = "asan"))]
@@ -140,6 +200,27 @@ mod imp {
         #[inline(always)]
         pub(crate) fn back(self) {}
     }
+
+    pub(crate) struct Place;
+
+    impl Place {
+        #[inline(always)]
+        pub(crate) fn empty() -> Place {
+            Place
+        }
+
+        pub(crate) fn fresh(_: *const u8, _: usize) -> Place {
+            Place
+        }
+
+        #[inline(always)]
+        pub(crate) fn leave(&self, _: &Place) {}
+
+        pub(crate) fn leave_for_good(&self) {}
+
+        #[inline(always)]
+        pub(crate) fn arrive(&self, _: Option<&Place>) {}
+    }
 }
 
-pub(crate) use imp::Fiber;
+pub(crate) use imp::{Fiber, Place};

@@ -1,14 +1,20 @@
 //! Coroutines with settings of their own.
 
-use super::{Coroutine, Link, Yielder};
-use crate::stack::{self, SignalWriter, StackSize};
+use super::extra::Extra;
+use super::link::Link;
+use super::memory::Stack;
+use super::{Coroutine, Yielder, handle, memory};
+use crate::stack::{self, StackSize};
+use std::fmt;
 use std::io;
+use std::ptr::NonNull;
 
 /// Settings for a coroutine.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Builder {
     name: Option<Box<str>>,
     stack_size: Option<usize>,
+    stack: Option<Box<dyn Stack>>,
 }
 
 impl Builder {
@@ -18,9 +24,17 @@ impl Builder {
         self
     }
 
-    /// Stack size in bytes, rounded up to a power of two; 256 KiB unless set.
+    /// Stack size in bytes, rounded up to a power of two; 256 KiB unless set. The stack comes from a pool and
+    /// goes back there.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Memory of the caller's for the stack, 16 KiB or more; then [`stack_size`](Self::stack_size) does not
+    /// count. It is dropped after the coroutine.
+    pub fn stack(mut self, stack: impl Stack) -> Self {
+        self.stack = Some(Box::new(stack));
         self
     }
 
@@ -36,34 +50,46 @@ impl Builder {
         Yield: 'static,
         Out: 'static,
     {
-        let size = match self.stack_size {
-            None => StackSize::DEFAULT,
-            Some(bytes) => StackSize::new(bytes)?,
-        };
+        let link = self.place(body)?;
+        // SAFETY: it was just made, from a body of these types.
+        Ok(unsafe { Coroutine::from_link(link) })
+    }
+
+    /// The same for a body that borrows: whoever calls this sees to it that the coroutine is closed in time.
+    pub(super) fn place<In, Yield, Out, F>(self, body: F) -> io::Result<NonNull<Link>>
+    where
+        F: FnOnce(&Yielder<In, Yield>, In) -> Out,
+    {
         stack::ensure_alternate_stack();
-        let coroutine = Coroutine::on_stack(stack::acquire(size)?, body);
+        let stack = match &self.stack {
+            Some(memory) => memory::stack_in(&**memory)?,
+            None => stack::acquire(match self.stack_size {
+                None => StackSize::DEFAULT,
+                Some(bytes) => StackSize::new(bytes)?,
+            })?,
+        };
+        let place = Link::place(stack, body);
         // SAFETY: the link was just written, and nothing else refers to it yet.
-        let link = unsafe { &mut *coroutine.link.as_ptr() };
-        link.name = self.name;
-        link.stack.set_label(describe, coroutine.link.as_ptr().cast_const().cast());
-        Ok(coroutine)
+        let link = unsafe { &mut *place.as_ptr() };
+        if self.stack.is_some() {
+            memory::register(&link.stack, place);
+        }
+        if self.stack.is_some() || self.name.is_some() {
+            let extra =
+                Extra { name: self.name.map(Into::into), memory: self.stack, ..Extra::default() };
+            link.extra = Box::new(extra).into();
+        }
+        link.stack.set_label(handle::label(), place.as_ptr().cast_const().cast());
+        Ok(place)
     }
 }
 
-/// The label of a coroutine's stack.
-///
-/// # Safety
-/// `subject` is the [`Link`] on the stack that carries the label.
-unsafe fn describe(subject: *const (), out: &mut SignalWriter) {
-    // SAFETY: by the contract above; the name is not changed after the label was set.
-    let name = unsafe { &(*subject.cast::<Link>()).name };
-    match name {
-        Some(name) => {
-            out.str("coroutine '");
-            out.str(name);
-            out.str("'");
-        }
-        None => out.str("a coroutine"),
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("stack_size", &self.stack_size)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use std::io;
-use std::panic::catch_unwind;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 #[test]
@@ -118,7 +119,7 @@ fn a_backtrace_shows_the_frames_and_ends_at_the_root() {
     let mut c = Coroutine::new(|_: &Yielder<(), ()>, ()| marked_frame());
     let Step::Returned(trace) = c.resume(()) else { panic!("it returns") };
     assert!(trace.contains("marked_frame"), "{trace}");
-    assert!(trace.contains("coroutine::enter"), "{trace}");
+    assert!(trace.contains("coroutine::link::enter"), "{trace}");
     let last = trace.lines().rfind(|line| !line.trim_start().starts_with("at ")).unwrap();
     assert!(last.contains("fibra_context_root"), "{trace}");
 }

@@ -30,6 +30,8 @@ use std::fmt;
 
 /// The most that a thief takes at once.
 pub(super) const BATCH: usize = if MODELLED { 2 } else { 64 };
+/// How many pops before its turn a node is fetched into the cache: it may come from another worker's.
+const AHEAD: usize = 4;
 /// Room for so many is kept when the queue runs empty.
 const KEEP: usize = 1 << 14;
 
@@ -97,9 +99,11 @@ impl<N: Node> Deque<N> {
         }
         let mut guard = self.lock();
         let node = guard.nodes.pop_back();
-        match guard.nodes.back() {
-            Some(next) => next.prefetch(),
-            None => shrink(&mut guard.nodes),
+        let length = guard.nodes.len();
+        if length == 0 {
+            shrink(&mut guard.nodes);
+        } else if let Some(soon) = guard.nodes.get(length.wrapping_sub(AHEAD)) {
+            soon.prefetch();
         }
         node
     }

@@ -50,7 +50,7 @@ pub(crate) use signal_writer::SignalWriter;
 pub(crate) use size::StackSize;
 
 use pool::Pool;
-use region::Slot;
+use region::{Region, Slot};
 
 /// The pool of the whole process; runtimes share it.
 static POOL: Pool = Pool::new();
@@ -64,6 +64,16 @@ static POOL: Pool = Pool::new();
 pub(crate) struct Stack(Slot);
 
 impl Stack {
+    /// The stack in memory that is none of the pool's, from `limit` to `top`. It is not to be given to
+    /// [`release`], and an overflow of it is not reported.
+    ///
+    /// # Safety
+    /// The memory can be read and written, nobody else uses it, and it is larger than a label.
+    pub(crate) unsafe fn from_memory(limit: *mut u8, top: *mut u8) -> Stack {
+        // SAFETY: by the contract above.
+        Stack(unsafe { Slot::in_memory(limit, top) })
+    }
+
     /// Where the first frame goes: 16-aligned, exclusive end of the usable bytes.
     #[inline]
     pub(crate) fn top(&self) -> *mut u8 {
@@ -111,6 +121,11 @@ impl Stack {
 /// [`GuardKind::Install`] was demanded of a kernel that lacks it. Nothing is lost by an error.
 pub(crate) fn acquire(size: StackSize) -> io::Result<Stack> {
     POOL.acquire(size)
+}
+
+/// The label of the pool's stack that `stack_pointer` lies in, which is that of the caller.
+pub(crate) fn label_at(stack_pointer: usize) -> Option<(Describe, *const ())> {
+    overflow::label(Region::slot_at(stack_pointer)?)
 }
 
 /// Gives a stack back to the shared pool; it is the next to be acquired.

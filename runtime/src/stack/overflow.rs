@@ -75,7 +75,8 @@ pub(super) unsafe fn set_label(slot: Slot, describe: *const (), subject: *const 
     }
 }
 
-fn label(slot: Slot) -> Option<(Describe, *const ())> {
+/// Whoever calls this runs on that stack: the thread that faults, or one that asks who it is.
+pub(super) fn label(slot: Slot) -> Option<(Describe, *const ())> {
     let label: *mut AtomicPtr<()> = slot.label();
     // SAFETY: as in `set_label`; pages never written read as zeros.
     let (describe, subject) =

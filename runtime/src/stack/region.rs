@@ -23,7 +23,8 @@ const LABEL: usize = 16;
 
 /// The name of one slot: where it is, no claim to its memory.
 ///
-/// Made only by [`Region::slot`], so the whole slot is mapped for the life of the process.
+/// Made by [`Region::slot`], so the whole slot is mapped for the life of the process; or by
+/// [`Slot::in_memory`] of a memory that lies in no region and is kept as long as the stack in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Slot {
     /// The exclusive end of the label, and of the slot.
@@ -36,6 +37,17 @@ pub(super) struct Slot {
 unsafe impl Send for Slot {}
 
 impl Slot {
+    /// # Safety
+    ///
+    /// * The memory from `limit` to `top` is mapped as long as the slot is used, and larger than a
+    ///   label.
+    pub(super) unsafe fn in_memory(limit: *mut u8, top: *mut u8) -> Slot {
+        let end = top.map_addr(|top| top & !(LABEL - 1));
+        let size = StackSize::exact(end.addr() - limit.addr());
+        // SAFETY: it lies above other mapped memory.
+        Slot { end: unsafe { NonNull::new_unchecked(end) }, size }
+    }
+
     #[inline]
     pub(super) fn size(self) -> StackSize {
         self.size

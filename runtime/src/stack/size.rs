@@ -6,7 +6,7 @@ use std::io;
 #[cfg(test)]
 mod tests;
 
-/// The size of a stack: a power of two from 16 KiB ([`MIN`](Self::MIN)) to 64 GiB
+/// The size of a pooled stack: a power of two from 16 KiB ([`MIN`](Self::MIN)) to 64 GiB
 /// ([`MAX`](Self::MAX)), so that few sizes share the pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StackSize(usize);
@@ -37,6 +37,11 @@ impl StackSize {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         Ok(Self(bytes.next_power_of_two().max(Self::MIN.0)))
+    }
+
+    /// The size of memory that is none of the pool's: any, and in no class.
+    pub(super) const fn exact(bytes: usize) -> Self {
+        Self(bytes)
     }
 
     /// The size in bytes.

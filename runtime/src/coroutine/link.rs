@@ -1,0 +1,321 @@
+//! What lies at the top of a coroutine's stack, and the two ends of a switch.
+//!
+//! A value that travels stays on the frame of the side that stops, and its address is the word of the
+//! switch; the other side moves it out before anything else. Whether the resumer gets what was yielded or
+//! what was returned follows from whether it is dead.
+//!
+//! # What is noted, and what is not
+//!
+//! The link says whether the coroutine is dead: its frames are gone then, and only the outcome is still to be
+//! moved out. It does not say whether it is active; that would cost two stores for each resume. It need not,
+//! for whoever resumes, because the coroutine is borrowed mutably until it stops (shared owners note it
+//! themselves, see `rc.rs`). Those who only want to look find the active ones from the stack pointer, see
+//! `handle.rs`.
+
+use super::extra::Extra;
+use super::layout::{below, closure_below, is_inline, link_below};
+use super::{Payload, ResumeError, Step, Yielder, annotate, layout, memory};
+use crate::arch::{self, Context, Pair};
+use crate::stack::{self, Stack};
+use std::cell::{Cell, OnceCell, UnsafeCell};
+use std::mem::{self, ManuallyDrop};
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr::{self, NonNull};
+use std::thread;
+
+/// What lies at the top of a coroutine's stack.
+#[repr(C)]
+pub(super) struct Link {
+    /// Comes first: its address is that of the link.
+    pub(super) pair: UnsafeCell<Pair>,
+    pub(super) dead: Cell<bool>,
+    pub(super) fiber: annotate::Fiber,
+    /// Drops a closure that never ran.
+    drop_closure: unsafe fn(NonNull<Link>),
+    pub(super) stack: Stack,
+    /// What few coroutines have.
+    pub(super) extra: OnceCell<Box<Extra>>,
+}
+
+/// The word that tells a suspended coroutine to unwind; no value has this address.
+const UNWIND: usize = 0;
+
+/// The payload that unwinds a coroutine that is closed.
+struct Unwinding;
+
+/// The word for a value on the caller's frame.
+#[inline(always)]
+fn address_of<T>(value: &ManuallyDrop<T>) -> usize {
+    ptr::from_ref(value).expose_provenance()
+}
+
+impl Link {
+    /// Makes a suspended coroutine on `stack`: its link and its closure.
+    pub(super) fn place<In, Yield, Out, F>(stack: Stack, body: F) -> NonNull<Link>
+    where
+        F: FnOnce(&Yielder<In, Yield>, In) -> Out,
+    {
+        let top = stack.top().wrapping_sub(layout::colour(&stack));
+        let link = link_below(top);
+        let place = closure_below::<F>(link);
+        // SAFETY: the link and a closure of at most INLINE_CLOSURE bytes fit the smallest stack, which
+        // is writable, unused and now ours; both places are aligned by `below`.
+        unsafe {
+            if is_inline::<F>() {
+                place.cast::<F>().write(body);
+            } else {
+                place.cast::<Box<F>>().write(Box::new(body));
+            }
+            link.write(Link {
+                pair: UnsafeCell::new(Pair::new(Context::new(
+                    below(place, 0, 16),
+                    enter::<In, Yield, Out, F>,
+                    link.expose_provenance(),
+                ))),
+                dead: Cell::new(false),
+                fiber: annotate::Fiber::new(),
+                drop_closure: layout::drop_closure::<F>,
+                stack,
+                extra: OnceCell::new(),
+            });
+            NonNull::new_unchecked(link)
+        }
+    }
+
+    /// What few coroutines have, made when it is first needed.
+    pub(super) fn extra(&self) -> &Extra {
+        self.extra.get_or_init(Box::default)
+    }
+
+    /// Whether the caller runs on this coroutine's frames, and not on those of one that it resumed.
+    pub(super) fn is_here(&self) -> bool {
+        // The link lies at the top of the stack, all frames below it.
+        let depth = ptr::from_ref(self).addr().wrapping_sub(arch::stack_pointer());
+        depth < self.stack.size().bytes()
+    }
+
+    /// Where its resumer waits, if it is active.
+    pub(super) fn resumer_stack_pointer(&self) -> usize {
+        // SAFETY: nobody switches meanwhile.
+        unsafe { (*self.pair.get()).resumer_stack_pointer() }
+    }
+}
+
+/// Runs the coroutine until it suspends or returns. `link` is the same afterwards, but at hand for a loop that
+/// resumes next.
+///
+/// # Panics
+/// With the coroutine's own panic.
+///
+/// # Safety
+/// * The link is that of a coroutine of these types, on this thread, and it is not active.
+/// * It is not released meanwhile.
+#[inline(always)]
+pub(super) unsafe fn resume<In, Yield, Out>(
+    link: &mut NonNull<Link>,
+    input: In,
+) -> Result<Step<Yield, Out>, ResumeError<In>> {
+    // SAFETY: the link is valid. Unless it is dead, it is suspended, and moves the input out. It stops with what
+    // `dead` says then, and that place stays untouched until it is resumed or released.
+    unsafe {
+        if link.as_ref().dead.get() {
+            return Err(ResumeError::Dead(input));
+        }
+        let input = ManuallyDrop::new(input);
+        let word = switch_to(link, address_of(&input));
+        if !link.as_ref().dead.get() {
+            return Ok(Step::Yielded(ptr::with_exposed_provenance::<Yield>(word).read()));
+        }
+        match ptr::with_exposed_provenance::<thread::Result<Out>>(word).read() {
+            Ok(value) => Ok(Step::Returned(value)),
+            Err(payload) => panic::resume_unwind(payload),
+        }
+    }
+}
+
+/// Switches to the coroutine until it stops; the word it stops with.
+///
+/// # Safety
+/// * The coroutine lives on this thread, is suspended, and not released before it stops.
+/// * `word` is the address of an input, whose value is moved out, or [`UNWIND`].
+#[inline(always)]
+unsafe fn switch_to(place: &mut NonNull<Link>, word: usize) -> usize {
+    let link = place.as_ptr();
+    // SAFETY: the own context was made by `Context::new` or filled when the coroutine stopped, and this is
+    // the only switch to it since, because it is active until it stops again. The stack belongs to the
+    // coroutine, which lives on this thread. `resumer` lies in the link and is switched to exactly once,
+    // when the coroutine stops. The pair is the first field of the link.
+    unsafe {
+        let switching = (*link).fiber.enter(&(*link).stack);
+        let (word, pair) = arch::resume((*link).pair.get(), word);
+        switching.back();
+        *place = NonNull::new_unchecked(pair.cast());
+        word
+    }
+}
+
+/// The first function on a coroutine's stack.
+///
+/// # Safety
+/// Called by the context root, with the address of the first input, and that of the `Link`, whose closure
+/// is of type `F`.
+unsafe extern "sysv64" fn enter<In, Yield, Out, F>(word: usize, argument: usize) -> !
+where
+    F: FnOnce(&Yielder<In, Yield>, In) -> Out,
+{
+    let link: *mut Link = ptr::with_exposed_provenance_mut(argument);
+    // SAFETY: the input is ours to move out, and so is the closure. The resumer's context was filled by
+    // the switch that brought us here. The outcome stays where it is: this frame is never left, and the
+    // stack is kept until the resumer has moved it out.
+    unsafe {
+        (*link).fiber.arrived();
+        let yielder = &*link.cast::<Yielder<In, Yield>>();
+        let input = ptr::with_exposed_provenance::<In>(word).read();
+        let place = closure_below::<F>(link);
+        let mut outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+            if is_inline::<F>() {
+                place.cast::<F>().read()(yielder, input)
+            } else {
+                (*place.cast::<Box<F>>().read())(yielder, input)
+            }
+        }));
+        if let Some(extra) = (*link).extra.get()
+            && let Err(payload) = extra.drop_locals()
+        {
+            outcome = either(outcome, payload);
+        }
+        let outcome: ManuallyDrop<thread::Result<Out>> = ManuallyDrop::new(outcome);
+        (*link).dead.set(true);
+        (*link).fiber.leave_for_good();
+        arch::suspend((*link).pair.get(), address_of(&outcome));
+    }
+    unreachable!("a dead coroutine was resumed")
+}
+
+/// The outcome when the destructor of a local panics, too. Only one panic can go on.
+#[cold]
+fn either<Out>(outcome: thread::Result<Out>, panicked: Payload) -> thread::Result<Out> {
+    match outcome {
+        Err(first) if !first.is::<Unwinding>() => {
+            mem::forget(panicked);
+            Err(first)
+        }
+        other => {
+            mem::forget(drop_caught(other));
+            Err(panicked)
+        }
+    }
+}
+
+/// Stops the coroutine that the caller runs on.
+///
+/// # Safety
+/// The two types are those of the coroutine that `link` belongs to, and the caller runs on it.
+#[inline(always)]
+pub(super) unsafe fn suspend<In, Yield>(link: NonNull<Link>, value: Yield) -> In {
+    let link = link.as_ptr();
+    let value = ManuallyDrop::new(value);
+    // SAFETY: the coroutine runs, so the resumer waits in its context, and moves the value out of this
+    // frame. We go on when somebody resumes it, with the address of an input for us.
+    unsafe {
+        let switching = (*link).fiber.leave();
+        let (word, _) = arch::suspend((*link).pair.get(), address_of(&value));
+        switching.back();
+        if word == UNWIND {
+            unwind();
+        }
+        ptr::with_exposed_provenance::<In>(word).read()
+    }
+}
+
+#[cold]
+fn unwind() -> ! {
+    panic::resume_unwind(Box::new(Unwinding))
+}
+
+fn drop_caught<T>(value: T) -> thread::Result<()> {
+    panic::catch_unwind(AssertUnwindSafe(|| drop(value)))
+}
+
+/// Unwinds the coroutine unless it is dead: the first panic of what is dropped thereby.
+///
+/// One that catches the unwinding and suspends again is unwound again.
+///
+/// # Errors
+/// The first panic that is not the unwinding itself.
+///
+/// # Safety
+/// As for [`resume`]: these are the last two of its types.
+#[cold]
+pub(super) unsafe fn close<Yield, Out>(mut link: NonNull<Link>) -> thread::Result<()> {
+    // SAFETY: the link is valid as long as it is not released.
+    let this = unsafe { &*link.as_ptr() };
+    if this.dead.get() {
+        return Ok(());
+    }
+    // SAFETY: nobody switches meanwhile. `Context::new` leaves the resumer's context empty, and the first
+    // switch fills it, so this tells whether the closure was ever started.
+    if unsafe { !(*this.pair.get()).was_resumed() } {
+        this.dead.set(true);
+        // SAFETY: it never ran, and now never will; as it is dead, this happens once.
+        return panic::catch_unwind(AssertUnwindSafe(|| unsafe { (this.drop_closure)(link) }));
+    }
+    let mut result = Ok(());
+    while !this.dead.get() {
+        // SAFETY: it is suspended, and stops with what `dead` says then.
+        let end = unsafe {
+            let word = switch_to(&mut link, UNWIND);
+            if !this.dead.get() {
+                drop_caught(ptr::with_exposed_provenance::<Yield>(word).read())
+            } else {
+                match ptr::with_exposed_provenance::<thread::Result<Out>>(word).read() {
+                    Ok(value) => drop_caught(value),
+                    Err(payload) if payload.is::<Unwinding>() => Ok(()),
+                    Err(payload) => Err(payload),
+                }
+            }
+        };
+        match end {
+            Err(payload) if result.is_err() => mem::forget(payload),
+            Err(payload) => result = Err(payload),
+            Ok(()) => {}
+        }
+    }
+    result
+}
+
+/// Closes the coroutine and gives back all that it has.
+///
+/// # Errors
+/// As [`close`].
+///
+/// # Safety
+/// As for [`close`]; and the link is not used again.
+// Not inlined: what follows the loops that resume should not decide how registers are used in them.
+#[inline(never)]
+pub(super) unsafe fn end<Yield, Out>(link: NonNull<Link>) -> thread::Result<()> {
+    let mut result = Ok(());
+    // SAFETY: by the contract above; it is dead in the end.
+    unsafe {
+        if !link.as_ref().dead.get() {
+            result = close::<Yield, Out>(link);
+        }
+        release(link);
+    }
+    result
+}
+
+/// Gives back all that a dead coroutine has.
+///
+/// # Safety
+/// It is dead, and the link is not used again.
+pub(super) unsafe fn release(link: NonNull<Link>) {
+    // SAFETY: by the contract above it is read once. What lies on the stack is not touched any more.
+    let Link { fiber, stack, extra, .. } = unsafe { link.as_ptr().read() };
+    fiber.forget(&stack);
+    let memory = extra.into_inner().and_then(|extra| extra.end());
+    match memory {
+        None => stack::release(stack),
+        Some(memory) => memory::release(stack, memory),
+    }
+}
