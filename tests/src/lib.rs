@@ -111,6 +111,13 @@ pub fn at(workers: &[usize], migratable: &[bool], limit: Duration, test: impl Fn
     }
 }
 
+/// Runs a test on a plain thread, and as the main goroutine [`everywhere`]: for what needs no runtime and must
+/// not mind one.
+pub fn anywhere(test: fn()) {
+    alone(test);
+    everywhere(|setup| setup.run(test));
+}
+
 /// Runs a test once, while no other one of the same file runs. It may use the default runtime, which
 /// never ends.
 pub fn alone(test: impl FnOnce()) {
@@ -156,9 +163,12 @@ struct Usage {
 
 impl Usage {
     fn now() -> Usage {
-        /// Idle; it counts stacks for the whole process.
-        static PROBE: LazyLock<Runtime> =
-            LazyLock::new(|| Runtime::builder().workers(1).build().unwrap());
+        /// Idle; it counts stacks for the whole process. The default runtime is started as well, so that no test
+        /// is the one that leaves its descriptors.
+        static PROBE: LazyLock<Runtime> = LazyLock::new(|| {
+            fibra::spawn(|| ()).join().unwrap();
+            Runtime::builder().workers(1).build().unwrap()
+        });
         Usage {
             stacks: PROBE.metrics().stacks_in_use,
             descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
