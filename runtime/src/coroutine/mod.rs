@@ -136,8 +136,8 @@ pub struct Coroutine<In, Yield, Out> {
     types: PhantomData<Types<In, Yield, Out>>,
 }
 
-/// Not `Send`: its frames may hold anything.
-type Types<In, Yield, Out> = (*mut (), fn(In) -> (Yield, Out));
+/// Neither these nor the link make it `Send`: its frames may hold anything.
+type Types<In, Yield, Out> = fn(In) -> (Yield, Out);
 
 impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     /// A coroutine on a default stack of 256 KiB. Nothing of `body` runs before the first `resume`,

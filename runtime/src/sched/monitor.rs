@@ -217,9 +217,14 @@ impl Watch {
             if since < TICK {
                 continue;
             }
-            seen.stuck = true;
             let used = station.cpu_time().saturating_sub(seen.cpu_time);
-            if used > since / 2 {
+            let looping = used > since / 2 || used >= TICK;
+            // It may be the system that keeps its thread from running.
+            if !looping && !seen.stuck && !station.is_blocked() {
+                continue;
+            }
+            seen.stuck = true;
+            if looping {
                 workers.looping += usize::from(regular);
             } else {
                 workers.blocked += usize::from(regular);

@@ -12,6 +12,7 @@ use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Orde
 use crate::ticket::{Runnable, Ticket};
 use crate::timer::{Key, Timers};
 use crossbeam_utils::CachePadded;
+use std::fs;
 use std::io;
 use std::ptr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -48,6 +49,8 @@ pub(crate) struct Station {
     pub(super) surplus: AtomicBool,
     /// The clock of the worker's CPU time, for the monitor.
     cpu_clock: AtomicU32,
+    /// Its thread, likewise.
+    thread: AtomicU32,
     /// Whether there is a worker. Changed under the lock.
     occupied: Mutex<bool>,
     /// The worker has not decided to end.
@@ -73,6 +76,7 @@ impl Station {
             overdue: AtomicBool::new(false),
             surplus: AtomicBool::new(false),
             cpu_clock: AtomicU32::new(libc::CLOCK_MONOTONIC as u32),
+            thread: AtomicU32::new(0),
             occupied: Mutex::new(false),
             active: AtomicBool::new(false),
         }
@@ -146,12 +150,23 @@ impl Station {
     }
 
     /// The calling thread is the worker from now on.
-    pub(super) fn note_cpu_clock(&self) {
+    pub(super) fn note_thread(&self) {
         let mut clock = libc::CLOCK_MONOTONIC;
         // SAFETY: asks for the clock of the calling thread and writes it to a local variable. If there is
         // none, the worker counts as running all the time.
         unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
         self.cpu_clock.store(clock as u32, Ordering::Relaxed);
+        // SAFETY: it has no preconditions.
+        self.thread.store(unsafe { libc::gettid() } as u32, Ordering::Relaxed);
+    }
+
+    /// Whether the worker's thread waits for something else than a processor.
+    pub(super) fn is_blocked(&self) -> bool {
+        let thread = self.thread.load(Ordering::Relaxed);
+        let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+        // The state stands behind the name, which is in parentheses and may hold any character.
+        let state = stat.as_deref().ok().and_then(|stat| stat.rsplit_once(") "));
+        state.is_none_or(|(_, state)| !state.starts_with('R'))
     }
 
     /// CPU time that the worker has used.

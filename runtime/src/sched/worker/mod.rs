@@ -108,7 +108,7 @@ impl Worker {
         // The loop must not unwind: frames of goroutines would be lost.
         let bomb = AbortOnUnwind;
         current::enter(&worker);
-        worker.station().note_cpu_clock();
+        worker.station().note_thread();
         worker.run(searching);
         current::leave();
         worker.clear_up();
