@@ -65,8 +65,8 @@ pub(super) trait Searcher {
     /// Sleeps until somebody rouses it, until its next timer, or until something that it waits for is ready. Then
     /// it is awake again.
     fn sleep(&self);
-    /// Whether it had better sleep at once: nobody else has a queue, or the next work most likely comes from where
-    /// it sleeps.
+    /// Whether it had better not search for long, nor be patient: nobody else has a queue, or the next work most
+    /// likely comes from where it sleeps.
     fn is_in_haste(&self) -> bool;
     /// It leaves to others what they can run.
     fn is_surplus(&self) -> bool;
@@ -264,11 +264,14 @@ impl Idle {
 }
 
 fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
-    for round in 0..SEARCH_ROUNDS {
+    let rounds = if worker.is_in_haste() { SHORT_PATIENCE } else { SEARCH_ROUNDS };
+    for round in 0..rounds {
         if worker.has_own_work() {
             return Search::Own;
         }
-        let patience = if round < SHORT_PATIENCE {
+        let patience = if worker.is_in_haste() {
+            Patience::None
+        } else if round < SHORT_PATIENCE {
             Patience::Long
         } else if round < LONG_PATIENCE {
             Patience::Short

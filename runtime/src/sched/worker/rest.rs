@@ -39,7 +39,8 @@ impl Searcher for Worker {
     }
 
     fn is_in_haste(&self) -> bool {
-        self.shared.stations().len() == 1 || self.station().poller().is_used()
+        let stations = self.shared.stations();
+        stations.len() == 1 || stations.iter().any(|station| station.poller().is_used())
     }
 
     fn is_surplus(&self) -> bool {
