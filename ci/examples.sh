@@ -16,8 +16,8 @@ work=$(mktemp -d)
 trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
 # Open to another user, who runs the tests of unreadable files.
 chmod 755 "$work"
-for example in chat crawler digest echo_server hello http_server pipeline prime_sieve proxy select_timeout skynet \
-    tls_server worker_pool; do
+for example in chat crawler digest echo_server hello http_server lua master_slave pipeline prime_sieve \
+    producer_consumer proxy select_timeout shared_stack skynet tls_server ucontext worker_pool; do
     install -m 755 "$bin/$example" "$work/$example"
 done
 cd "$work"
@@ -79,7 +79,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 PYTHON
 }
 
-(($# > 0)) || set -- trees small digest pipeline crawler network
+(($# > 0)) || set -- trees small coroutines digest pipeline crawler network
 for part in "$@"; do
     start=$SECONDS
     source "$parts/$part.sh"

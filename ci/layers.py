@@ -31,6 +31,7 @@ LAYERS = [
 
 # Imports between two modules of one layer: who may read whom. Nothing may come back the other way.
 BESIDE = {
+    "stack": "arch",
     "coroutine": "arch stack",
     "goroutine": "ticket",
     "timer": "ticket",

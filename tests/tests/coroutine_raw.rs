@@ -7,6 +7,7 @@ use std::ptr::{self, NonNull};
 use fibra::coroutine::raw::{self, Context, MIN_STACK, Transfer};
 use fibra::coroutine::{Coroutine, Step};
 use fibra_tests::child::Child;
+use fibra_tests::{pinned, turn};
 
 /// Memory for one context; dropped by whoever knows that the context has ended.
 struct Memory(Vec<u128>);
@@ -175,7 +176,7 @@ fn a_backtrace_ends_at_the_root() {
     #[inline(never)]
     fn marked_frame() {
         let trace = std::backtrace::Backtrace::force_capture().to_string();
-        for frame in ["marked_frame", "raw::enter"] {
+        for frame in ["marked_frame", "enter"] {
             assert!(trace.contains(frame), "{trace}");
         }
         let last = trace.lines().rfind(|line| !line.trim_start().starts_with("at ")).unwrap();
@@ -220,7 +221,7 @@ fn a_goroutine_parks_on_the_stack_of_a_context() {
         transfer
     }
     // Contexts stay on their thread.
-    fibra_tests::pinned(|setup| {
+    pinned(|setup| {
         setup.run(|| {
             fibra::scope(|s| {
                 for _ in 0..10 {
@@ -255,6 +256,7 @@ fn little_memory_is_enough() {
 
 #[test]
 fn returning_without_a_successor_ends_the_process() {
+    let _turn = turn();
     let end = Child::new().run("", |_| {
         let mut memory = Memory::new();
         start(memory.make(|transfer| Transfer { context: None, ..transfer }), 0);
@@ -268,6 +270,7 @@ fn returning_without_a_successor_ends_the_process() {
 
 #[test]
 fn a_panic_ends_the_process() {
+    let _turn = turn();
     for place in ["entry", "on top"] {
         let end = Child::new().run(place, |place| {
             fn entry(transfer: Transfer) -> Transfer {

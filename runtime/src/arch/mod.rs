@@ -2,6 +2,7 @@
 //!
 //! This is the only module that knows the processor. `build.rs` stops the build on any other.
 
+pub(crate) mod valgrind;
 mod x86_64;
 pub(crate) use x86_64::{Arrival, go_on, jump, jump_on_top};
 pub(crate) use x86_64::{Context, Pair, prefetch_for_write, resume, stack_pointer, suspend};

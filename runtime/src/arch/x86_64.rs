@@ -43,7 +43,7 @@
 //! The feature `fp-env` saves them, for programs whose C code does.
 
 use std::arch::{asm, global_asm};
-use std::mem::offset_of;
+use std::mem::{self, offset_of};
 
 mod symmetric;
 pub(crate) use symmetric::{Arrival, go_on, jump, jump_on_top};
@@ -93,7 +93,7 @@ global_asm!(
 
 impl Context {
     /// A context that is filled in by the first switch away from it.
-    const fn empty() -> Context {
+    pub(crate) const fn empty() -> Context {
         Context {
             rsp: 0,
             rip: 0,
@@ -110,6 +110,11 @@ impl Context {
     /// 16-aligned. With `fp-env` it inherits the creator's floating-point environment.
     pub(crate) fn new(top: *mut u8, entry: Entry, argument: usize) -> Context {
         Context::at_root(top, entry as *const () as usize, argument)
+    }
+
+    /// Its stack pointer, while it is stopped.
+    pub(crate) fn stack_pointer(&self) -> usize {
+        self.rsp
     }
 
     fn at_root(top: *mut u8, entry: usize, argument: usize) -> Context {
@@ -158,6 +163,21 @@ impl Pair {
     /// The stack pointer of its resumer, who waits if the coroutine is active.
     pub(crate) fn resumer_stack_pointer(&self) -> usize {
         self.resumer.rsp
+    }
+
+    /// Where its resumer waits.
+    pub(crate) fn resumer(&self) -> *const Context {
+        &raw const self.resumer
+    }
+
+    /// Has another context go on instead of the coroutine's own, which is returned, at the next switch to it.
+    pub(crate) fn replace_own(&mut self, context: Context) -> Context {
+        mem::replace(&mut self.own, context)
+    }
+
+    /// Has another context go on instead of the resumer's, which is returned, at the next switch to it.
+    pub(crate) fn replace_resumer(&mut self, context: Context) -> Context {
+        mem::replace(&mut self.resumer, context)
     }
 
     /// Whether it was ever resumed.

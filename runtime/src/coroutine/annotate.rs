@@ -3,6 +3,11 @@
 //! The sanitizer keeps the bounds of the current stack for each thread. Whoever leaves a stack announces
 //! the bounds of the next one, and whoever arrives confirms and learns the bounds of the one it came
 //! from. A stack that is given back has its shadow cleared: frames that were forgotten leave red zones.
+//!
+//! What Valgrind wants to know of stacks is in `arch/valgrind.rs`; here is only what shared stacks add.
+
+use crate::arch::valgrind;
+use crate::stack::Stack;
 
 #[cfg(feature = "asan")]
 mod imp {
@@ -25,33 +30,66 @@ mod imp {
         fn __asan_unpoison_memory_region(address: *const c_void, size: usize);
     }
 
-    /// The bounds of the resumer's stack.
+    /// Frames on `stack` are about to be copied out, red zones and all. Those are lost thereby.
+    pub(crate) fn will_copy_from(stack: &Stack) {
+        let size = stack.top().addr() - stack.limit().addr();
+        // SAFETY: the region is the usable part of a mapped stack.
+        unsafe { __asan_unpoison_memory_region(stack.limit().cast(), size) };
+    }
+
+    pub(super) fn will_copy_to(stack: &Stack) {
+        will_copy_from(stack);
+    }
+
     pub(crate) struct Fiber {
+        /// Where the coroutine stopped. That is another coroutine's stack if a goroutine parks in that one.
+        own: Bounds,
+        /// Where the resumer waits.
+        resumer: Bounds,
+    }
+
+    /// The bounds of a stack.
+    struct Bounds {
         bottom: Cell<*const c_void>,
         size: Cell<usize>,
+    }
+
+    impl Bounds {
+        fn unknown() -> Bounds {
+            Bounds { bottom: Cell::new(ptr::null()), size: Cell::new(0) }
+        }
     }
 
     /// Held across a switch.
     #[must_use]
     pub(crate) struct Switching<'a> {
         fake: *mut c_void,
-        /// On the coroutine's side: where to note whom it came from.
-        resumer: Option<&'a Fiber>,
+        /// Where to note from which stack the other side has come back.
+        other: &'a Bounds,
     }
 
     impl Fiber {
         pub(crate) fn new() -> Fiber {
-            Fiber { bottom: Cell::new(ptr::null()), size: Cell::new(0) }
+            Fiber { own: Bounds::unknown(), resumer: Bounds::unknown() }
         }
 
         /// The resumer is about to switch to the coroutine on `stack`.
         #[inline(always)]
         pub(crate) fn enter(&self, stack: &Stack) -> Switching<'_> {
             let mut fake = ptr::null_mut();
-            let size = stack.top().addr() - stack.limit().addr();
+            if self.own.size.get() == 0 {
+                self.own.bottom.set(stack.limit().cast());
+                self.own.size.set(stack.top().addr() - stack.limit().addr());
+            }
             // SAFETY: the bounds are those of the stack that the next switch goes to.
-            unsafe { __sanitizer_start_switch_fiber(&mut fake, stack.limit().cast(), size) };
-            Switching { fake, resumer: None }
+            unsafe {
+                __sanitizer_start_switch_fiber(
+                    &mut fake,
+                    self.own.bottom.get(),
+                    self.own.size.get(),
+                );
+            }
+            Switching { fake, other: &self.own }
         }
 
         /// The coroutine is about to switch to its resumer.
@@ -60,9 +98,13 @@ mod imp {
             let mut fake = ptr::null_mut();
             // SAFETY: the bounds were noted on arrival and are those of the resumer's stack.
             unsafe {
-                __sanitizer_start_switch_fiber(&mut fake, self.bottom.get(), self.size.get());
+                __sanitizer_start_switch_fiber(
+                    &mut fake,
+                    self.resumer.bottom.get(),
+                    self.resumer.size.get(),
+                );
             }
-            Switching { fake, resumer: Some(self) }
+            Switching { fake, other: &self.resumer }
         }
 
         /// The same, never to come back: the fake stack is freed.
@@ -70,14 +112,18 @@ mod imp {
         pub(crate) fn leave_for_good(&self) {
             // SAFETY: as in `leave`; a null place means that this stack is finished.
             unsafe {
-                __sanitizer_start_switch_fiber(ptr::null_mut(), self.bottom.get(), self.size.get());
+                __sanitizer_start_switch_fiber(
+                    ptr::null_mut(),
+                    self.resumer.bottom.get(),
+                    self.resumer.size.get(),
+                );
             }
         }
 
         /// The coroutine runs for the first time.
         #[inline(always)]
         pub(crate) fn arrived(&self) {
-            Switching { fake: ptr::null_mut(), resumer: Some(self) }.back();
+            Switching { fake: ptr::null_mut(), other: &self.resumer }.back();
         }
 
         /// The frames on `stack` are gone.
@@ -95,10 +141,8 @@ mod imp {
             let (mut bottom, mut size) = (ptr::null(), 0);
             // SAFETY: the fake stack is the one that was saved when this side left.
             unsafe { __sanitizer_finish_switch_fiber(self.fake, &mut bottom, &mut size) };
-            if let Some(fiber) = self.resumer {
-                fiber.bottom.set(bottom);
-                fiber.size.set(size);
-            }
+            self.other.bottom.set(bottom);
+            self.other.size.set(size);
         }
     }
 
@@ -167,6 +211,10 @@ mod imp {
 mod imp {
     use crate::stack::Stack;
 
+    pub(crate) fn will_copy_from(_: &Stack) {}
+
+    pub(super) fn will_copy_to(_: &Stack) {}
+
     pub(crate) struct Fiber;
 
     #[must_use]
@@ -223,4 +271,17 @@ mod imp {
     }
 }
 
-pub(crate) use imp::{Fiber, Place};
+pub(crate) use imp::{Fiber, Place, will_copy_from};
+
+/// Somebody has switched to a coroutine, which turns back on the threshold.
+pub(crate) fn turn_back(fiber: &Fiber) {
+    fiber.arrived();
+    let _never_back = fiber.leave();
+}
+
+/// The frames on `stack` are nobody's any more, and others are about to be copied there.
+pub(crate) fn will_copy_to(stack: &Stack) {
+    imp::will_copy_to(stack);
+    // For Valgrind what lies below the frames of whoever ran there last is no memory.
+    valgrind::make_undefined(stack.limit(), stack.top().addr() - stack.limit().addr());
+}

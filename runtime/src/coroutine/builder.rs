@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 /// Settings for a coroutine.
 #[derive(Default)]
 pub struct Builder {
-    name: Option<Box<str>>,
+    pub(super) name: Option<Box<str>>,
     stack_size: Option<usize>,
     stack: Option<Box<dyn Stack>>,
 }

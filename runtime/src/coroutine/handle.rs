@@ -5,7 +5,7 @@
 //! where its resumer waits, so that the stack pointer of the next one out is found there, and so on: the chain of
 //! active coroutines. So nobody keeps a record of it, and a switch costs nothing for it.
 
-use super::link::Link;
+use super::link::{self, Link, Resumer};
 use super::{Coroutine, Status, Yielder, memory};
 use crate::arch;
 use crate::stack::{self, Describe, SignalWriter};
@@ -183,7 +183,10 @@ pub(super) fn status_of(link: &Link) -> Status {
             return if active == running { Status::Running } else { Status::Normal };
         }
         // SAFETY: whoever is in the chain is active, so its link is valid, and its resumer waits.
-        active = link_at(unsafe { link.as_ref() }.resumer_stack_pointer());
+        active = match unsafe { link::resumer(link) } {
+            Resumer::At(stack_pointer) => link_at(stack_pointer),
+            Resumer::Coroutine(link) => Some(link),
+        };
     }
     Status::Suspended
 }

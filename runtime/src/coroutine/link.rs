@@ -14,13 +14,14 @@
 
 use super::extra::Extra;
 use super::layout::{below, closure_below, is_inline, link_below};
-use super::{Payload, ResumeError, Step, Yielder, annotate, layout, memory};
+use super::{Payload, ResumeError, Step, Yielder, annotate, layout, memory, shared};
 use crate::arch::{self, Context, Pair};
 use crate::stack::{self, Stack};
 use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::mem::{self, ManuallyDrop};
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 use std::thread;
 
 /// What lies at the top of a coroutine's stack.
@@ -29,6 +30,8 @@ pub(super) struct Link {
     /// Comes first: its address is that of the link.
     pub(super) pair: UnsafeCell<Pair>,
     pub(super) dead: Cell<bool>,
+    /// Whether it is the link of a [`shared::Member`].
+    pub(super) shared: bool,
     pub(super) fiber: annotate::Fiber,
     /// Drops a closure that never ran.
     drop_closure: unsafe fn(NonNull<Link>),
@@ -39,6 +42,10 @@ pub(super) struct Link {
 
 /// The word that tells a suspended coroutine to unwind; no value has this address.
 const UNWIND: usize = 0;
+
+/// The word that a coroutine on a shared stack stops with if it could not go on. It counts as dead until that is
+/// noticed, so that nobody who resumes has to look for it.
+pub(super) const REFUSED: usize = 0;
 
 /// The payload that unwinds a coroutine that is closed.
 struct Unwinding;
@@ -57,9 +64,28 @@ impl Link {
     {
         let top = stack.top().wrapping_sub(layout::colour(&stack));
         let link = link_below(top);
-        let place = closure_below::<F>(link);
         // SAFETY: the link and a closure of at most INLINE_CLOSURE bytes fit the smallest stack, which
         // is writable, unused and now ours; both places are aligned by `below`.
+        unsafe { Link::place_at(link, below(closure_below::<F>(link), 0, 16), stack, body) }
+    }
+
+    /// The same with the link at a given place, the closure below it, and the first frame below `first`.
+    ///
+    /// # Safety
+    /// * There is room for link and closure; the places are aligned and ours.
+    /// * `first` is 16-aligned and lies in the stack, which is ours whenever the coroutine goes on there.
+    #[inline(always)]
+    pub(super) unsafe fn place_at<In, Yield, Out, F>(
+        link: *mut Link,
+        first: *mut u8,
+        stack: Stack,
+        body: F,
+    ) -> NonNull<Link>
+    where
+        F: FnOnce(&Yielder<In, Yield>, In) -> Out,
+    {
+        let place = closure_below::<F>(link);
+        // SAFETY: by the contract above.
         unsafe {
             if is_inline::<F>() {
                 place.cast::<F>().write(body);
@@ -68,11 +94,12 @@ impl Link {
             }
             link.write(Link {
                 pair: UnsafeCell::new(Pair::new(Context::new(
-                    below(place, 0, 16),
+                    first,
                     enter::<In, Yield, Out, F>,
                     link.expose_provenance(),
                 ))),
                 dead: Cell::new(false),
+                shared: false,
                 fiber: annotate::Fiber::new(),
                 drop_closure: layout::drop_closure::<F>,
                 stack,
@@ -82,6 +109,10 @@ impl Link {
         }
     }
 
+    pub(super) fn set_name(&mut self, name: Rc<str>) {
+        self.extra = Box::new(Extra { name: Some(name), ..Extra::default() }).into();
+    }
+
     /// What few coroutines have, made when it is first needed.
     pub(super) fn extra(&self) -> &Extra {
         self.extra.get_or_init(Box::default)
@@ -89,15 +120,36 @@ impl Link {
 
     /// Whether the caller runs on this coroutine's frames, and not on those of one that it resumed.
     pub(super) fn is_here(&self) -> bool {
-        // The link lies at the top of the stack, all frames below it.
-        let depth = ptr::from_ref(self).addr().wrapping_sub(arch::stack_pointer());
-        depth < self.stack.size().bytes()
+        self.stack.holds(arch::stack_pointer())
     }
 
-    /// Where its resumer waits, if it is active.
-    pub(super) fn resumer_stack_pointer(&self) -> usize {
-        // SAFETY: nobody switches meanwhile.
-        unsafe { (*self.pair.get()).resumer_stack_pointer() }
+    /// The outcome once the locals are gone, too. Not part of `enter`, whose frame is there all the time.
+    #[inline]
+    fn finish<Out>(&self, outcome: thread::Result<Out>) -> thread::Result<Out> {
+        match self.extra.get().map(|extra| extra.drop_locals()) {
+            Some(Err(payload)) => either(outcome, payload),
+            _ => outcome,
+        }
+    }
+}
+
+/// Who waits for a coroutine: somebody whose stack pointer this is, or a coroutine on the same stack.
+pub(super) enum Resumer {
+    At(usize),
+    Coroutine(NonNull<Link>),
+}
+
+/// Who waits for a coroutine that is active.
+///
+/// # Safety
+/// The link is valid.
+pub(super) unsafe fn resumer(link: NonNull<Link>) -> Resumer {
+    // SAFETY: by the contract above; nobody switches meanwhile.
+    unsafe {
+        if link.as_ref().shared {
+            return shared::resumer(link);
+        }
+        Resumer::At((*link.as_ref().pair.get()).resumer_stack_pointer())
     }
 }
 
@@ -121,10 +173,14 @@ pub(super) unsafe fn resume<In, Yield, Out>(
         if link.as_ref().dead.get() {
             return Err(ResumeError::Dead(input));
         }
-        let input = ManuallyDrop::new(input);
+        let mut input = ManuallyDrop::new(input);
         let word = switch_to(link, address_of(&input));
         if !link.as_ref().dead.get() {
             return Ok(Step::Yielded(ptr::with_exposed_provenance::<Yield>(word).read()));
+        }
+        if word == REFUSED {
+            shared::was_refused(*link);
+            return Err(ResumeError::StackInUse(ManuallyDrop::take(&mut input)));
         }
         match ptr::with_exposed_provenance::<thread::Result<Out>>(word).read() {
             Ok(value) => Ok(Step::Returned(value)),
@@ -172,19 +228,14 @@ where
         let yielder = &*link.cast::<Yielder<In, Yield>>();
         let input = ptr::with_exposed_provenance::<In>(word).read();
         let place = closure_below::<F>(link);
-        let mut outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
             if is_inline::<F>() {
                 place.cast::<F>().read()(yielder, input)
             } else {
                 (*place.cast::<Box<F>>().read())(yielder, input)
             }
         }));
-        if let Some(extra) = (*link).extra.get()
-            && let Err(payload) = extra.drop_locals()
-        {
-            outcome = either(outcome, payload);
-        }
-        let outcome: ManuallyDrop<thread::Result<Out>> = ManuallyDrop::new(outcome);
+        let outcome: ManuallyDrop<thread::Result<Out>> = ManuallyDrop::new((*link).finish(outcome));
         (*link).dead.set(true);
         (*link).fiber.leave_for_good();
         arch::suspend((*link).pair.get(), address_of(&outcome));
@@ -260,6 +311,10 @@ pub(super) unsafe fn close<Yield, Out>(mut link: NonNull<Link>) -> thread::Resul
         // SAFETY: it never ran, and now never will; as it is dead, this happens once.
         return panic::catch_unwind(AssertUnwindSafe(|| unsafe { (this.drop_closure)(link) }));
     }
+    // SAFETY: the link is that of a member.
+    if this.shared && !unsafe { shared::is_free(link) } {
+        panic!("cannot close a coroutine while another one is active on its shared stack");
+    }
     let mut result = Ok(());
     while !this.dead.get() {
         // SAFETY: it is suspended, and stops with what `dead` says then.
@@ -297,12 +352,32 @@ pub(super) unsafe fn end<Yield, Out>(link: NonNull<Link>) -> thread::Result<()> 
     let mut result = Ok(());
     // SAFETY: by the contract above; it is dead in the end.
     unsafe {
+        if link.as_ref().shared {
+            return end_shared::<Yield, Out>(link);
+        }
         if !link.as_ref().dead.get() {
             result = close::<Yield, Out>(link);
         }
         release(link);
     }
     result
+}
+
+/// [`end`], on a shared stack: at once, or later.
+///
+/// # Safety
+/// As for [`end`], and the link is that of a [`shared::Member`].
+#[cold]
+unsafe fn end_shared<Yield, Out>(link: NonNull<Link>) -> thread::Result<()> {
+    // SAFETY: by the contract above; it is dead before it is released.
+    unsafe {
+        if shared::put_off(link, end_shared::<Yield, Out>) {
+            return Ok(());
+        }
+        let result = close::<Yield, Out>(link);
+        shared::release(link);
+        result
+    }
 }
 
 /// Gives back all that a dead coroutine has.

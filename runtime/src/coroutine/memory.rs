@@ -4,6 +4,7 @@
 //! [`running`](super::running) finds them, too.
 
 use super::link::Link;
+use crate::arch::valgrind::{self, StackId};
 use crate::stack;
 use std::collections::BTreeMap;
 use std::io;
@@ -82,12 +83,21 @@ pub unsafe trait Stack: 'static {
     fn top(&self) -> *mut u8;
 }
 
-/// The coroutines on such memory: the end of the stack, its lowest byte, the address of the link.
-static OTHERS: Mutex<BTreeMap<usize, (usize, usize)>> = Mutex::new(BTreeMap::new());
+/// The coroutines on such memory, by the end of the stack.
+static OTHERS: Mutex<BTreeMap<usize, Other>> = Mutex::new(BTreeMap::new());
 /// How many those are: most programs have none, and need not lock.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-fn others() -> MutexGuard<'static, BTreeMap<usize, (usize, usize)>> {
+#[derive(Clone, Copy)]
+struct Other {
+    /// Addresses: of the lowest byte, and of the link.
+    limit: usize,
+    link: usize,
+    /// For Valgrind.
+    stack: StackId,
+}
+
+fn others() -> MutexGuard<'static, BTreeMap<usize, Other>> {
     OTHERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -104,15 +114,21 @@ pub(super) fn stack_in(memory: &dyn Stack) -> io::Result<stack::Stack> {
 
 /// A coroutine lives on such a stack from now on.
 pub(super) fn register(stack: &stack::Stack, link: NonNull<Link>) {
-    let entry = (stack.limit().addr(), link.as_ptr().expose_provenance());
-    others().insert(stack.top().addr(), entry);
+    let other = Other {
+        limit: stack.limit().addr(),
+        link: link.as_ptr().expose_provenance(),
+        stack: valgrind::register_stack(stack.limit(), stack.top()),
+    };
+    others().insert(stack.top().addr(), other);
     COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
 /// It is gone.
 pub(super) fn release(stack: stack::Stack, memory: Box<dyn Stack>) {
     COUNT.fetch_sub(1, Ordering::Relaxed);
-    others().remove(&stack.top().addr());
+    if let Some(other) = others().remove(&stack.top().addr()) {
+        valgrind::deregister_stack(other.stack);
+    }
     drop(memory);
 }
 
@@ -123,6 +139,6 @@ pub(super) fn link_at(here: usize) -> Option<*const ()> {
         return None;
     }
     let others = others();
-    let (_, &(limit, link)) = others.range(here..).next()?;
+    let (_, &Other { limit, link, .. }) = others.range(here..).next()?;
     (limit <= here).then(|| ptr::with_exposed_provenance(link))
 }

@@ -11,6 +11,7 @@
 //! * [`running`], [`is_yieldable`], [`Handle`]: who runs, and what others do.
 //! * [`coroutine_local!`](crate::coroutine_local): values that each coroutine has one of.
 //! * [`Stack`]: memory of the caller's for a stack.
+//! * [`SharedStack`]: many that take turns on one stack, each a few hundred bytes while it is suspended.
 //! * [`raw`]: the unsafe core, contexts and jumps between them.
 //!
 //! # Rules
@@ -47,9 +48,27 @@
 //!
 //! # Stackful and stackless
 //!
-//! Any function that a coroutine calls can suspend it, given the [`Yielder`], with no `async` on the way. For
-//! that each has a stack: address space, of which at least one page is in memory once it has run. A future has
-//! exactly the size of what lives across its awaits, and each of them goes through all callers.
+//! Any function that a coroutine calls can suspend it, given the [`Yielder`], with no `async` on the way: in a
+//! comparison function that `sort_by` calls, in a `Drop`, below C code. For that each has a stack: address space, of
+//! which at least one page is in memory once it has run. A future has exactly the size of what lives across its
+//! awaits, and each of them goes through all callers. Side by side, with a body that passes a number out and takes the
+//! next one in, optimised, in instructions as callgrind counts them:
+//!
+//! | | coroutine | on a [`SharedStack`] | `async`, boxed |
+//! |---|---|---|---|
+//! | suspended, in memory | 4096 bytes | about 530 bytes | 24 bytes, and 40 for each boxed caller |
+//! | there and back, directly below the body | 42 | 278, if another one was there in between | 47 |
+//! | the same, eight calls deeper | 42 | 396 | 247 |
+//! | create, run to the end, drop | 273 | | |
+//! | who may suspend | whatever it calls | whatever it calls | `async` functions |
+//! | recursion | as in any function | as in any function | each level boxed |
+//! | goes to another thread | no | no | if it is `Send` |
+//! | borrows across a suspension | as in any function | within its own frames | as in any function, pinned |
+//!
+//! The compiler sees through a future that is neither boxed nor recursive and may leave nothing of it; it never sees
+//! through a switch of stacks. So a generator in an inner loop, or a million tiny state machines, is better off
+//! stackless, and everything that calls deeply, recurses, or must not change what lies between is better off stackful.
+//! [Raw contexts](raw) take 31 instructions there and back.
 //!
 //! # How it is laid out
 //!
@@ -69,7 +88,8 @@
 //! So a `Coroutine` is one word, and everything about it lies in the page that its frames touch anyway.
 //!
 //! Files: `link.rs` (resume, suspend and the end: the unsafe core), `layout.rs` and `extra.rs` (where things
-//! lie), `active.rs` (the runtime's view), `handle.rs` (who runs), `memory.rs` (stacks of the caller's).
+//! lie), `active.rs` (the runtime's view), `handle.rs` (who runs), `memory.rs` (stacks of the caller's), `shared.rs`
+//! (stacks that are shared), `raw.rs` (contexts alone), `annotate.rs` (sanitizers).
 //! Above them, `builder.rs`, `rc.rs`, `scope.rs`, and in safe code `group.rs`.
 
 mod active;
@@ -85,6 +105,7 @@ mod memory;
 pub mod raw;
 mod rc;
 mod scope;
+mod shared;
 mod status;
 mod yielder;
 
@@ -96,6 +117,7 @@ pub(crate) use locals::{Locals, running_locals};
 pub use memory::Stack;
 pub use rc::RcCoroutine;
 pub use scope::{Scope, ScopedCoroutine, scope};
+pub use shared::SharedStack;
 pub use status::{ResumeError, Status, Step};
 pub use yielder::Yielder;
 

@@ -50,11 +50,12 @@
 //!
 //! # Sanitizers
 //!
-//! With the feature `asan` AddressSanitizer gets to know of each switch. Valgrind is not told about the memory
-//! given to [`make`], as nobody says when it is taken back; it notices switches between stacks that are more
-//! than two megabytes apart by itself (`--max-stackframe`).
+//! With the feature `asan` AddressSanitizer gets to know of each switch, and with `valgrind` Valgrind gets to know
+//! that the memory given to [`make`] is a stack, until the context's entry function returns. Of one that nobody
+//! jumps to any more it goes on to believe so, which does no harm.
 
 use super::annotate::Place;
+use crate::arch::valgrind::{self, StackId};
 use crate::arch::{self, Arrival};
 use crate::stack::SignalWriter;
 use std::cell::UnsafeCell;
@@ -86,6 +87,8 @@ struct Start {
     /// Comes first: its address is that of the whole.
     stopped: Stopped,
     entry: Entry,
+    /// For Valgrind.
+    stack: StackId,
 }
 
 /// What arrives with a jump.
@@ -186,6 +189,7 @@ pub unsafe fn make(stack: NonNull<[u8]>, entry: Entry) -> Context {
                 place: Place::fresh(bottom, start.addr() - bottom.addr()),
             },
             entry,
+            stack: valgrind::register_stack(bottom, end),
         });
         Context(NonNull::new_unchecked(start.cast()))
     }
@@ -247,6 +251,7 @@ unsafe extern "sysv64" fn enter(word: *mut (), start: usize, from: *mut arch::Co
     unsafe {
         let transfer = (*start).stopped.arrive(Arrival { word, from });
         let last = ((*start).entry)(transfer);
+        valgrind::deregister_stack((*start).stack);
         match last.context {
             Some(next) => {
                 next.place().leave_for_good();

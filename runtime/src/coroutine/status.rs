@@ -74,24 +74,28 @@ pub enum ResumeError<In> {
     Running(In),
     /// It is active, but waits for a coroutine that it has resumed itself, or for what its goroutine waits for.
     Normal(In),
+    /// It is suspended, but another one is active on the [shared stack](super::SharedStack) that it needs.
+    StackInUse(In),
 }
 
 impl<In> ResumeError<In> {
     /// The input that was not used.
     pub fn into_input(self) -> In {
         match self {
-            ResumeError::Dead(input) | ResumeError::Running(input) | ResumeError::Normal(input) => {
-                input
-            }
+            ResumeError::Dead(input)
+            | ResumeError::Running(input)
+            | ResumeError::Normal(input)
+            | ResumeError::StackInUse(input) => input,
         }
     }
 
-    /// The status that stood in the way.
+    /// The status that stood in the way; `Suspended` if it was not the status.
     pub fn status(&self) -> Status {
         match self {
             ResumeError::Dead(_) => Status::Dead,
             ResumeError::Running(_) => Status::Running,
             ResumeError::Normal(_) => Status::Normal,
+            ResumeError::StackInUse(_) => Status::Suspended,
         }
     }
 
@@ -112,6 +116,9 @@ impl<In> fmt::Display for ResumeError<In> {
             ResumeError::Dead(_) => "cannot resume a dead coroutine",
             ResumeError::Running(_) => "cannot resume a coroutine from inside itself",
             ResumeError::Normal(_) => "cannot resume a coroutine that waits for another one",
+            ResumeError::StackInUse(_) => {
+                "cannot resume a coroutine while another one is active on its shared stack"
+            }
         })
     }
 }

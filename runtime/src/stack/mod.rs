@@ -74,6 +74,15 @@ impl Stack {
         Stack(unsafe { Slot::in_memory(limit, top) })
     }
 
+    /// The same stack once more, for those who take turns on it.
+    ///
+    /// # Safety
+    /// One of the two is released, the other one is not used after that. In between, whoever uses the memory
+    /// through one of them owns it as if there were no other.
+    pub(crate) unsafe fn share(&self) -> Stack {
+        Stack(self.0)
+    }
+
     /// Where the first frame goes: 16-aligned, exclusive end of the usable bytes.
     #[inline]
     pub(crate) fn top(&self) -> *mut u8 {
@@ -84,6 +93,12 @@ impl Stack {
     #[inline]
     pub(crate) fn limit(&self) -> *mut u8 {
         self.0.limit()
+    }
+
+    /// Whether a stack pointer is one of this stack.
+    #[inline(always)]
+    pub(crate) fn holds(&self, stack_pointer: usize) -> bool {
+        self.0.end().addr().wrapping_sub(stack_pointer) <= self.0.size().bytes()
     }
 
     /// The size this stack was acquired with. The label takes 16 bytes of it.

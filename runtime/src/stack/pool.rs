@@ -12,6 +12,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::arch::valgrind;
+
 use super::guard::{GuardKind, Guards};
 use super::region::{Region, Slot};
 use super::size::StackSize;
@@ -111,7 +113,10 @@ impl Pool {
         drop(class);
 
         let Err(error) = self.guards.protect(slot) else {
-            return Ok(Stack(slot));
+            let stack = Stack(slot);
+            // For good: slots stay stacks for the life of the process.
+            let _ = valgrind::register_stack(stack.limit(), stack.top());
+            return Ok(stack);
         };
         let mut class = self.class(size);
         class.guarded -= 1;

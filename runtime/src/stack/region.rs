@@ -60,6 +60,12 @@ impl Slot {
         unsafe { self.end.as_ptr().sub(LABEL).cast() }
     }
 
+    /// The exclusive end of the slot.
+    #[inline]
+    pub(super) fn end(self) -> *mut u8 {
+        self.end.as_ptr()
+    }
+
     /// The lowest usable byte.
     #[inline]
     pub(super) fn limit(self) -> *mut u8 {
