@@ -1,4 +1,4 @@
-//! The switch of stacks: Fibra's coroutine against corosensei's.
+//! The switch of stacks: Fibra's coroutine against those of corosensei and generator.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -7,6 +7,7 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine as Corosensei, CoroutineResult};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fibra::coroutine::{Coroutine, Step};
+use generator::{Gn, Scope};
 
 /// Operations in an iteration.
 const TIMES: usize = 100;
@@ -53,10 +54,29 @@ fn resume_suspend(c: &mut Criterion) {
             assert_eq!(value, first + TIMES);
         });
     });
+
+    group.bench_function("generator", |b| {
+        fn endless(mut scope: Scope<'_, 'static, usize, usize>) -> usize {
+            let mut value = scope.get_yield().unwrap_or_default();
+            loop {
+                value = scope.yield_(value + 1).unwrap_or_default();
+            }
+        }
+        let mut next = Gn::<usize>::new_scoped(endless);
+        let mut value = 0;
+        b.iter(|| {
+            let first = value;
+            for _ in 0..TIMES {
+                value = next.send(value);
+            }
+            assert_eq!(value, first + TIMES);
+        });
+    });
     group.finish();
 }
 
-/// Both reuse a stack: Fibra out of its pool, corosensei by handing the same one on.
+/// All reuse a stack: Fibra out of its pool, corosensei by handing the same one on, generator by giving the same
+/// generator another body.
 fn create_run_drop(c: &mut Criterion) {
     let mut group = c.benchmark_group("create_run_drop");
     group.throughput(Throughput::Elements(TIMES as u64));
@@ -88,6 +108,22 @@ fn create_run_drop(c: &mut Criterion) {
                     CoroutineResult::Yield(()) => unreachable!("it does not suspend"),
                 }
                 reused.set(Some(once.into_stack()));
+            }
+            assert_eq!(value, TIMES);
+        });
+    });
+
+    group.bench_function("generator", |b| {
+        fn once(mut scope: Scope<'_, 'static, usize, usize>) -> usize {
+            scope.get_yield().unwrap_or_default() + 1
+        }
+        let mut again = Gn::<usize>::new_scoped(once);
+        again.send(0);
+        b.iter(|| {
+            let mut value = 0;
+            for _ in 0..TIMES {
+                again.scoped_init(once);
+                value = again.send(black_box(value));
             }
             assert_eq!(value, TIMES);
         });

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Coroutines of Fibra and of others in turn, one thread each: nanoseconds an operation, and the ratios to the fastest
+# of the others.
+#
+#     coroutines.sh [TURNS [WORK...]]     default: 5 turns of both works
+#
+# In each turn every contestant does each work in a process of its own, for some rounds; the numbers are taken as
+# `against-go.sh` takes them. A missed goal is no failure; a process that fails, or that takes longer than its limit,
+# is one.
+#
+# Needs a C++ compiler, and Boost.Context, which is installed where it is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Seconds that a process may take. There only to end one that hangs.
+limit=120
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+
+# work, operations a round, rounds
+works=(
+    "switch 2000000 8"
+    "create 1000000 8"
+)
+contestants=(fibra fibra-raw fibra-shared corosensei generator boost fcontext ucontext)
+# The greatest ratio wanted.
+goal=1.00
+
+usage() {
+    echo "usage: coroutines.sh [TURNS [WORK...]]" >&2
+    printf 'WORK: %s\n' "$(printf '%s ' "${works[@]%% *}")" >&2
+    exit 2
+}
+
+turns=${1:-5}
+[[ $turns =~ ^[1-9][0-9]*$ ]] || usage
+table=()
+for work in "${@:2}"; do
+    for line in "${works[@]}"; do
+        [[ ${line%% *} == "$work" ]] && table+=("$line") && continue 2
+    done
+    usage
+done
+[[ ${#table[@]} -gt 0 ]] || table=("${works[@]}")
+
+[[ -e /usr/include/boost/context/fiber.hpp ]] || {
+    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libboost-context-dev
+} >&2
+cargo build --profile bench -p fibra-benches --bin coroutines
+c++ -std=c++17 -O2 -Wall -Wextra -o "$target/coroutines-cpp" benches/cpp/coroutines.cpp -lboost_context
+
+run() {
+    local program=$target/release/coroutines
+    case $1 in
+    boost | fcontext | ucontext) program=$target/coroutines-cpp ;;
+    esac
+    timeout --kill-after=10 $limit "$program" "$@"
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failures=0
+for ((turn = 1; turn <= turns; turn++)); do
+    echo "turn $turn of $turns" >&2
+    for line in "${table[@]}"; do
+        read -r work count rounds <<<"$line"
+        for who in "${contestants[@]}"; do
+            code=0
+            run "$who" "$work" "$count" "$rounds" >"$scratch/rounds" || code=$?
+            if [[ $code -ne 0 || $(wc -l <"$scratch/rounds") -ne $rounds ]]; then
+                echo "FAILED: $who $work, turn $turn, exit code $code (124: over $limit s)" >&2
+                failures=$((failures + 1))
+                continue
+            fi
+            awk -v key="$work $who $turn" '{ print key, NR, $0 }' "$scratch/rounds"
+        done
+    done
+done >"$scratch/samples"
+
+# The goal refers to whoever is the fastest of the others, by the median of all rounds but the first.
+for line in "${table[@]}"; do
+    read -r work count rounds <<<"$line"
+    fastest=$(awk -f benches/lists.awk -f benches/fastest.awk work="$work" "$scratch/samples")
+    echo "$work $count $rounds - $fastest $goal"
+done >"$scratch/works"
+
+awk -f benches/lists.awk -f benches/ratios.awk "$scratch/works" "$scratch/samples"
+[[ $failures -eq 0 ]] || {
+    echo "$failures processes failed" >&2
+    exit 1
+}
