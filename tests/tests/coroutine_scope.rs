@@ -249,3 +249,39 @@ fn scoped_ones_have_settings_and_are_functions_too() {
         });
     });
 }
+
+/// A guard on the frame of a coroutine that the scope unwinds gets hold of its owner.
+#[test]
+fn what_the_scope_unwinds_cannot_be_used() {
+    type Slot<'scope> = Rc<RefCell<Option<ScopedCoroutine<'scope, (), (), ()>>>>;
+    struct Uses<'scope, 'a>(Slot<'scope>, &'a Cell<bool>);
+    impl Drop for Uses<'_, '_> {
+        fn drop(&mut self) {
+            let Some(mut owner) = self.0.borrow_mut().take() else { return };
+            assert_eq!(owner.try_resume(()), Err(ResumeError::Running(())));
+            assert_eq!(owner.next(), None);
+            let refused = [
+                panic::catch_unwind(AssertUnwindSafe(|| {
+                    owner.resume(());
+                })),
+                panic::catch_unwind(AssertUnwindSafe(|| drop(owner.close()))),
+            ];
+            assert!(refused.iter().all(Result::is_err));
+            self.1.set(true);
+        }
+    }
+    anywhere(|| {
+        let used = Cell::new(false);
+        coroutine::scope(|s| {
+            let slot: Slot<'_> = Rc::default();
+            let uses = Uses(slot.clone(), &used);
+            let mut c = s.coroutine(move |y: &Yielder<(), ()>, ()| {
+                let _uses = uses;
+                y.suspend(());
+            });
+            c.next();
+            *slot.borrow_mut() = Some(c);
+        });
+        assert!(used.get());
+    });
+}

@@ -127,7 +127,14 @@ impl Link {
     #[inline]
     fn finish<Out>(&self, outcome: thread::Result<Out>) -> thread::Result<Out> {
         match self.extra.get().map(|extra| extra.drop_locals()) {
-            Some(Err(payload)) => either(outcome, payload),
+            Some(Err(payload)) => {
+                let outcome = either(outcome, payload);
+                // The destructor of a result may have made new ones.
+                if let Some(Err(another)) = self.extra.get().map(|extra| extra.drop_locals()) {
+                    mem::forget(another);
+                }
+                outcome
+            }
             _ => outcome,
         }
     }
@@ -315,22 +322,28 @@ pub(super) unsafe fn close<Yield, Out>(mut link: NonNull<Link>) -> thread::Resul
     if this.shared && !unsafe { shared::is_free(link) } {
         panic!("cannot close a coroutine while another one is active on its shared stack");
     }
-    let mut result = Ok(());
-    while !this.dead.get() {
-        // SAFETY: it is suspended, and stops with what `dead` says then.
-        let end = unsafe {
+    // Dropped when it is dead: a destructor could suspend us, and then others could resume it.
+    let mut yielded: Vec<Yield> = Vec::new();
+    // SAFETY: it is suspended, and nobody else runs until it stops for good; it stops with what `dead` says then.
+    let outcome = unsafe {
+        loop {
             let word = switch_to(&mut link, UNWIND);
-            if !this.dead.get() {
-                drop_caught(ptr::with_exposed_provenance::<Yield>(word).read())
-            } else {
-                match ptr::with_exposed_provenance::<thread::Result<Out>>(word).read() {
-                    Ok(value) => drop_caught(value),
-                    Err(payload) if payload.is::<Unwinding>() => Ok(()),
-                    Err(payload) => Err(payload),
-                }
+            if word == REFUSED {
+                unreachable!("nobody has taken the stack meanwhile");
             }
-        };
-        match end {
+            if this.dead.get() {
+                break ptr::with_exposed_provenance::<thread::Result<Out>>(word).read();
+            }
+            yielded.push(ptr::with_exposed_provenance::<Yield>(word).read());
+        }
+    };
+    let mut result = match outcome {
+        Ok(value) => drop_caught(value),
+        Err(payload) if payload.is::<Unwinding>() => Ok(()),
+        Err(payload) => Err(payload),
+    };
+    for value in yielded {
+        match drop_caught(value) {
             Err(payload) if result.is_err() => mem::forget(payload),
             Err(payload) => result = Err(payload),
             Ok(()) => {}

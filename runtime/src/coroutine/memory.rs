@@ -22,8 +22,9 @@ const LEAST: usize = 16 << 10;
 /// From the call of `Builder::stack` until the value is dropped:
 ///
 /// * Both functions give the same addresses again and again, do not panic, and `limit` is below `top`.
-/// * The bytes from `limit` to `top` can be read and written, and nobody else uses them. Moving the value
-///   does not move them.
+/// * The bytes from `limit` to `top` can be read and written by these pointers, and nobody else uses them. Moving
+///   the value does not move them.
+/// * Dropping the value does not panic. It happens wherever the coroutine is dropped.
 /// * There is a guard of a page or more below `limit`, an access to which faults: that is what stops a
 ///   recursion that is too deep. Fibra does not know this guard, so the fault is not reported with a name. C
 ///   code may jump over a guard of one page.

@@ -237,6 +237,9 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
 
     /// Unwinds it unless it is dead: the destructors of its frames run now. It is dead then.
     ///
+    /// # Panics
+    /// When another coroutine is active on the [shared stack](SharedStack) that it needs.
+    ///
     /// # Errors
     /// The payload of a panic on the way; dropping it instead would let that panic go on.
     ///

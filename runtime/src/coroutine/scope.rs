@@ -14,7 +14,7 @@ use super::link::{self, Link};
 use super::{
     Builder, Coroutine, Handle, ResumeError, Status, Step, Yielder, cannot_make, go_on_with,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
@@ -33,8 +33,13 @@ pub struct Scope<'scope, 'env: 'scope> {
     env: PhantomData<&'env mut &'env ()>,
 }
 
-#[derive(Default)]
-struct Members(RefCell<List>);
+struct Members {
+    list: RefCell<List>,
+    /// The one that the scope unwinds at the moment, behind its owner's back; else [`NOBODY`].
+    unwinding: Cell<usize>,
+}
+
+const NOBODY: usize = usize::MAX;
 
 #[derive(Default)]
 struct List {
@@ -43,8 +48,6 @@ struct List {
     free: Vec<usize>,
     /// The scope is at its end: numbers are not used again.
     ending: bool,
-    /// The one that the scope unwinds at the moment.
-    unwinding: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -55,8 +58,12 @@ struct Entry {
 }
 
 impl Members {
+    fn new() -> Members {
+        Members { list: RefCell::default(), unwinding: Cell::new(NOBODY) }
+    }
+
     fn add(&self, entry: Entry) -> usize {
-        let List { all, free, ending, .. } = &mut *self.0.borrow_mut();
+        let List { all, free, ending, .. } = &mut *self.list.borrow_mut();
         match free.pop().filter(|_| !*ending) {
             Some(number) => {
                 all[number] = Some(entry);
@@ -70,32 +77,35 @@ impl Members {
     }
 
     fn remove(&self, number: usize) {
-        let mut list = self.0.borrow_mut();
+        let mut list = self.list.borrow_mut();
         list.all[number] = None;
         list.free.push(number);
     }
 
+    /// Whether the scope unwinds that one: its frames are active, and whatever its owner would do comes from
+    /// them or from what they have resumed.
+    #[inline]
     fn is_unwinding(&self, number: usize) -> bool {
-        self.0.borrow().unwinding == Some(number)
+        self.unwinding.get() == number
     }
 
     fn len(&self) -> usize {
-        self.0.borrow().all.len()
+        self.list.borrow().all.len()
     }
 
     /// Unwinds all that are left, the newest first, and those that are made meanwhile; then gives back what
     /// nobody has given back. The first panic on the way.
     fn end(&self) -> thread::Result<()> {
-        self.0.borrow_mut().ending = true;
+        self.list.borrow_mut().ending = true;
         let mut result = Ok(());
         let mut unwound = 0;
         while unwound < self.len() {
             let until = self.len();
             for number in (unwound..until).rev() {
-                let Some(entry) = self.0.borrow().all[number] else { continue };
-                self.0.borrow_mut().unwinding = Some(number);
-                // SAFETY: it is on this thread and not active, see the head of this file. Its owner does not
-                // release it meanwhile.
+                let Some(entry) = self.list.borrow().all[number] else { continue };
+                self.unwinding.set(number);
+                // SAFETY: it is on this thread and not active, see the head of this file. Its owner neither
+                // resumes, closes nor releases it meanwhile (`is_unwinding`).
                 match unsafe { (entry.close)(entry.link) } {
                     Err(payload) if result.is_err() => mem::forget(payload),
                     Err(payload) => result = Err(payload),
@@ -104,8 +114,9 @@ impl Members {
             }
             unwound = until;
         }
-        self.0.borrow_mut().unwinding = None;
-        for entry in mem::take(&mut self.0.borrow_mut().all).into_iter().flatten() {
+        self.unwinding.set(NOBODY);
+        let all = mem::take(&mut self.list.borrow_mut().all);
+        for entry in all.into_iter().flatten() {
             // SAFETY: it is dead. Its owner was forgotten, or was dropped while we unwound it: all frames that
             // could use an owner are gone.
             unsafe { link::release(entry.link) };
@@ -140,7 +151,7 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let scope = Scope { members: Members::default(), scope: PhantomData, env: PhantomData };
+    let scope = Scope { members: Members::new(), scope: PhantomData, env: PhantomData };
     let result = panic::catch_unwind(AssertUnwindSafe(|| f(&scope)));
     let end = scope.members.end();
     match (result, end) {
@@ -214,21 +225,26 @@ impl<In, Yield, Out> ScopedCoroutine<'_, In, Yield, Out> {
     /// As [`Coroutine::resume`].
     ///
     /// # Panics
-    /// When it is dead, and with its own panic when it panics.
+    /// When it is dead or being unwound by the scope, and with its own panic when it panics.
     #[inline]
     pub fn resume(&mut self, input: In) -> Step<Yield, Out> {
+        assert!(!self.is_unwinding(), "resumed a coroutine that its scope unwinds");
         self.coroutine.resume(input)
     }
 
     /// As [`Coroutine::try_resume`].
     ///
     /// # Errors
-    /// [`ResumeError::Dead`] when it has returned or panicked, or was closed.
+    /// [`ResumeError::Dead`] when it has returned or panicked, or was closed; [`ResumeError::Running`] while the scope
+    /// unwinds it.
     ///
     /// # Panics
     /// With its own panic when it panics.
     #[inline]
     pub fn try_resume(&mut self, input: In) -> Result<Step<Yield, Out>, ResumeError<In>> {
+        if self.is_unwinding() {
+            return Err(ResumeError::Running(input));
+        }
         self.coroutine.try_resume(input)
     }
 
@@ -236,8 +252,17 @@ impl<In, Yield, Out> ScopedCoroutine<'_, In, Yield, Out> {
     ///
     /// # Errors
     /// The payload of a panic on the way.
+    ///
+    /// # Panics
+    /// While the scope unwinds it.
     pub fn close(&mut self) -> thread::Result<()> {
+        assert!(!self.is_unwinding(), "closed a coroutine that its scope unwinds");
         self.coroutine.close()
+    }
+
+    #[inline]
+    fn is_unwinding(&self) -> bool {
+        self.members.is_unwinding(self.number)
     }
 
     /// As [`Coroutine::status`].
@@ -263,7 +288,7 @@ impl<'scope, In: 'scope, Yield: 'scope, Out: 'scope> ScopedCoroutine<'scope, In,
 
 impl<In, Yield, Out> Drop for ScopedCoroutine<'_, In, Yield, Out> {
     fn drop(&mut self) {
-        if self.members.is_unwinding(self.number) {
+        if self.is_unwinding() {
             // This may be one of its own frames.
             return;
         }
@@ -279,7 +304,7 @@ impl<Yield, Out> Iterator for ScopedCoroutine<'_, (), Yield, Out> {
     type Item = Yield;
 
     fn next(&mut self) -> Option<Yield> {
-        self.coroutine.next()
+        self.try_resume(()).ok().and_then(Step::yielded)
     }
 }
 

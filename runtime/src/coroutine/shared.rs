@@ -389,6 +389,14 @@ impl Member {
     where
         F: FnOnce(&Yielder<In, Yield>, In) -> Out + 'static,
     {
+        const {
+            assert!(
+                align_of::<In>() <= VALUE_ALIGN
+                    && align_of::<Yield>() <= VALUE_ALIGN
+                    && align_of::<std::thread::Result<Out>>() <= VALUE_ALIGN,
+                "values that pass a shared stack are aligned to 128 bytes at most"
+            );
+        }
         let closure = if is_inline::<F>() { Layout::new::<F>() } else { Layout::new::<Box<F>>() };
         let align = closure.align().max(align_of::<Member>());
         // The link comes right above the closure.
