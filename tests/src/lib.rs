@@ -232,6 +232,13 @@ pub fn assert_cancelled<T: fmt::Debug>(outcome: thread::Result<T>) {
     }
 }
 
+/// Fails unless the call failed with an error of this kind.
+#[track_caller]
+pub fn assert_kind<T: fmt::Debug>(result: io::Result<T>, kind: io::ErrorKind) {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error:?}");
+}
+
 /// The message in the payload of a panic.
 pub fn text(payload: &(dyn std::any::Any + Send)) -> &str {
     if let Some(text) = payload.downcast_ref::<String>() {

@@ -1,9 +1,9 @@
 //! Unix-domain datagrams: what std's type does, and what only this one does.
 
 use fibra::net::UnixDatagram;
-use fibra_tests::{LONG, OnDrop, alone, assert_cancelled, everywhere, join, outcome};
+use fibra_tests::{LONG, OnDrop, anywhere, assert_cancelled, assert_kind, join, outcome};
 use std::collections::HashSet;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
@@ -36,21 +36,9 @@ fn path() -> (PathBuf, impl Drop) {
     (path, OnDrop(move || drop(fs::remove_file(&file))))
 }
 
-#[track_caller]
-fn assert_kind<T: std::fmt::Debug>(result: io::Result<T>, kind: ErrorKind) {
-    let error = result.unwrap_err();
-    assert_eq!(error.kind(), kind, "{error:?}");
-}
-
-/// From goroutines of every kind of runtime, and from a plain thread, whose goroutines the default runtime has.
-fn from_both(test: fn()) {
-    everywhere(|setup| setup.run(test));
-    alone(test);
-}
-
 #[test]
 fn datagrams_come_whole_and_with_their_sender() {
-    from_both(|| {
+    anywhere(|| {
         let ((path, _file), addr) = (path(), abstract_addr());
         let named = UnixDatagram::bind(&path).unwrap();
         assert_kind(UnixDatagram::bind(&path), ErrorKind::AddrInUse);
@@ -75,7 +63,7 @@ fn datagrams_come_whole_and_with_their_sender() {
 
 #[test]
 fn connected_datagrams() {
-    from_both(|| {
+    anywhere(|| {
         let ((path, _file), addr) = (path(), abstract_addr());
         let at_path = UnixDatagram::bind(&path).unwrap();
         let at_addr = UnixDatagram::bind_addr(&addr).unwrap();
@@ -99,7 +87,7 @@ fn connected_datagrams() {
 
 #[test]
 fn receivers_take_turns() {
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = UnixDatagram::pair().unwrap();
         let receivers: Vec<_> = (0..8)
             .map(|_| {
@@ -140,7 +128,7 @@ fn sides() -> [(UnixDatagram, UnixDatagram); 2] {
 
 #[test]
 fn sending_waits_until_there_is_room() {
-    from_both(|| {
+    anywhere(|| {
         for (sender, receiver) in sides() {
             let before = fill(&sender);
             let senders: Vec<_> = (0..3)
@@ -165,7 +153,7 @@ fn sending_waits_until_there_is_room() {
 fn many_connected_senders_wait_for_room() {
     const SENDERS: usize = 6;
     const EACH: usize = 50;
-    from_both(|| {
+    anywhere(|| {
         let addr = abstract_addr();
         let receiver = UnixDatagram::bind_addr(&addr).unwrap();
         let senders: Vec<_> = (0..SENDERS)
@@ -195,7 +183,7 @@ fn many_connected_senders_wait_for_room() {
 #[test]
 fn unconnected_senders_wait_for_room() {
     const EACH: usize = 20;
-    from_both(|| {
+    anywhere(|| {
         let addr = abstract_addr();
         let receiver = UnixDatagram::bind_addr(&addr).unwrap();
         let other = UnixDatagram::unbound().unwrap();
@@ -243,7 +231,7 @@ fn unconnected_senders_wait_for_room() {
 
 #[test]
 fn a_send_that_waits_for_room_ends_otherwise() {
-    from_both(|| {
+    anywhere(|| {
         for (sender, receiver) in sides() {
             let send = || {
                 let sender = sender.try_clone().unwrap();
@@ -278,7 +266,7 @@ fn a_send_that_waits_for_room_ends_otherwise() {
 
 #[test]
 fn a_send_that_waits_ends_with_the_receiver() {
-    from_both(|| {
+    anywhere(|| {
         for (sender, receiver) in sides() {
             fill(&sender);
             let sending = {
@@ -296,7 +284,7 @@ fn a_send_that_waits_ends_with_the_receiver() {
 
 #[test]
 fn datagrams_have_limits_and_ends() {
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = UnixDatagram::pair().unwrap();
         left.set_read_timeout(Some(LIMIT)).unwrap();
         assert_eq!(left.read_timeout().unwrap(), Some(LIMIT));
@@ -321,7 +309,7 @@ fn datagrams_have_limits_and_ends() {
 
 #[test]
 fn std_datagrams_and_back() {
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
         let (left, right) = (UnixDatagram::from(left), UnixDatagram::from(right));
         let receiver = {

@@ -3,9 +3,7 @@
 use fibra::net::{TcpListener, TcpStream, UnixStream};
 use fibra::{JoinHandle, Runtime, RuntimeBuilder};
 use fibra_tests::child::{Child, poll};
-use fibra_tests::{
-    FOREVER, LONG, Signal, alone, assert_cancelled, everywhere, join, outcome, turn,
-};
+use fibra_tests::{FOREVER, LONG, Signal, anywhere, assert_cancelled, join, outcome, turn};
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -40,17 +38,11 @@ fn write(stream: &Arc<TcpStream>) -> JoinHandle<Result<(), ErrorKind>> {
     fibra::go!(move || (&*stream).write_all(&vec![0; 16 << 20]).map_err(|error| error.kind()))
 }
 
-/// From goroutines of every kind of runtime, and from a plain thread, whose goroutines the default runtime has.
-fn from_both(test: fn()) {
-    everywhere(|setup| setup.run(test));
-    alone(test);
-}
-
 // ---- the other side --------------------------------------------------------------------------
 
 #[test]
 fn a_reset_ends_a_read() {
-    from_both(|| {
+    anywhere(|| {
         let (client, server) = pair();
         let client = Arc::new(client);
         let reader = read(&client);
@@ -65,7 +57,7 @@ fn a_reset_ends_a_read() {
 
 #[test]
 fn a_reset_ends_a_write() {
-    from_both(|| {
+    anywhere(|| {
         let (client, server) = pair();
         let client = Arc::new(client);
         let writer = write(&client);
@@ -79,7 +71,7 @@ fn a_reset_ends_a_write() {
 /// Everybody who waits is told, though the error itself is there for one only.
 #[test]
 fn a_reset_ends_all_reads_and_writes() {
-    from_both(|| {
+    anywhere(|| {
         for _ in 0..20 {
             let (client, server) = pair();
             let client = Arc::new(client);
@@ -106,7 +98,7 @@ fn a_reset_ends_all_reads_and_writes() {
 /// The other side is there, and says nothing.
 #[test]
 fn a_deadline_ends_the_wait_for_the_silent() {
-    from_both(|| {
+    anywhere(|| {
         let pairs: Vec<_> = (0..50).map(|_| pair()).collect();
         let start = Instant::now();
         let deadline = start + Duration::from_millis(20);
@@ -130,7 +122,7 @@ fn a_deadline_ends_the_wait_for_the_silent() {
 #[test]
 fn slow_ones_beside_fast_ones() {
     const LEN: usize = 2 << 20;
-    from_both(|| {
+    anywhere(|| {
         let slow: Vec<_> = (0..20u8)
             .map(|number| {
                 let (mut left, mut right) = pair();
@@ -377,7 +369,7 @@ fn pause(steps: u32) {
 #[test]
 fn close_against_read_against_timeout_against_cancel() {
     const READERS: usize = 4;
-    from_both(|| {
+    anywhere(|| {
         for round in 0..150 {
             let [to_close, to_cancel, to_write, timeout] = mix(round, 3);
             let (client, server) = pair();
@@ -426,7 +418,7 @@ fn close_against_read_against_timeout_against_cancel() {
 /// The last deadline is what counts, whoever else has set another one before.
 #[test]
 fn deadlines_against_one_another() {
-    from_both(|| {
+    anywhere(|| {
         for round in 0..60 {
             let (client, _silent) = pair();
             let client = Arc::new(client);
@@ -455,7 +447,7 @@ fn deadlines_against_one_another() {
 /// Acceptors of one listener are cancelled while connections come; the others get all of them.
 #[test]
 fn cancelled_acceptors_lose_nobody() {
-    from_both(|| {
+    anywhere(|| {
         for round in 0..20 {
             let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
             let addr = listener.local_addr().unwrap();
@@ -491,7 +483,7 @@ fn cancelled_acceptors_lose_nobody() {
 /// Numbers of descriptors come back at once, dropped and closed, with readiness of their predecessors under way.
 #[test]
 fn numbers_are_used_again_at_once() {
-    from_both(|| {
+    anywhere(|| {
         let parties = [1u32, 2, 3].map(|party| {
             fibra::go!(move || {
                 for round in 0..100 {
@@ -534,7 +526,7 @@ fn numbers_are_used_again_at_once() {
 
 #[test]
 fn the_uncancellable_read_on() {
-    from_both(|| {
+    anywhere(|| {
         let (client, server) = pair();
         let reader = {
             let client = client.try_clone().unwrap();

@@ -1,7 +1,7 @@
 //! TCP: what std's types do, and what only these do.
 
 use fibra::net::{TcpListener, TcpStream};
-use fibra_tests::{LONG, Signal, alone, assert_cancelled, everywhere, join, outcome};
+use fibra_tests::{LONG, Signal, anywhere, assert_cancelled, join, outcome};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -20,15 +20,9 @@ fn pair() -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-/// From goroutines of every kind of runtime, and from a plain thread, whose goroutines the default runtime has.
-fn from_both(test: fn()) {
-    everywhere(|setup| setup.run(test));
-    alone(test);
-}
-
 #[test]
 fn what_one_writes_the_other_one_reads() {
-    from_both(|| {
+    anywhere(|| {
         let (mut client, mut server) = pair();
         client.write_all(b"hello").unwrap();
         let mut buf = [0; 16];
@@ -51,7 +45,7 @@ fn what_one_writes_the_other_one_reads() {
 
 #[test]
 fn a_reader_waits_for_the_writer() {
-    from_both(|| {
+    anywhere(|| {
         let (client, mut server) = pair();
         let reader = fibra::go!(move || {
             let mut text = String::new();
@@ -71,7 +65,7 @@ fn a_reader_waits_for_the_writer() {
 #[test]
 fn megabytes_go_both_ways() {
     const LEN: usize = 4 << 20;
-    from_both(|| {
+    anywhere(|| {
         let (client, server) = pair();
         let data: Arc<Vec<u8>> = Arc::new((0..LEN).map(|i| (i * 7 / 3) as u8).collect());
         let sides = [client, server].map(|stream| {
@@ -97,7 +91,7 @@ fn megabytes_go_both_ways() {
 
 #[test]
 fn one_end_may_close_its_direction_only() {
-    from_both(|| {
+    anywhere(|| {
         let (mut client, mut server) = pair();
         client.write_all(b"question").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -113,7 +107,7 @@ fn one_end_may_close_its_direction_only() {
 
 #[test]
 fn a_timeout_ends_a_read_and_nothing_else() {
-    from_both(|| {
+    anywhere(|| {
         let (client, mut server) = pair();
         let limit = Duration::from_millis(20);
         client.set_read_timeout(Some(limit)).unwrap();
@@ -133,7 +127,7 @@ fn a_timeout_ends_a_read_and_nothing_else() {
 /// The other side does not read.
 #[test]
 fn a_timeout_ends_a_write() {
-    from_both(|| {
+    anywhere(|| {
         let (client, _server) = pair();
         client.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
         let block = vec![0; 1 << 16];
@@ -148,7 +142,7 @@ fn a_timeout_ends_a_write() {
 
 #[test]
 fn a_deadline_in_the_past_ends_calls_at_once() {
-    from_both(|| {
+    anywhere(|| {
         let (client, mut server) = pair();
         server.write_all(b"there is something to read").unwrap();
         client.set_deadline(Some(Instant::now())).unwrap();
@@ -162,7 +156,7 @@ fn a_deadline_in_the_past_ends_calls_at_once() {
 /// A limit that is set while a call waits counts for that call.
 #[test]
 fn limits_change_under_a_waiting_call() {
-    from_both(|| {
+    anywhere(|| {
         let (client, _server) = pair();
         let client = Arc::new(client);
         let read = |client: &Arc<TcpStream>| {
@@ -191,7 +185,7 @@ fn limits_change_under_a_waiting_call() {
 
 #[test]
 fn close_ends_whoever_waits_and_every_later_call() {
-    from_both(|| {
+    anywhere(|| {
         let (client, mut server) = pair();
         let client = Arc::new(client);
         let readers: Vec<_> = (0..3)
@@ -221,7 +215,7 @@ fn close_ends_whoever_waits_and_every_later_call() {
 /// The port is free while handles are left.
 #[test]
 fn a_closed_listener_is_gone() {
-    from_both(|| {
+    anywhere(|| {
         let listener = TcpListener::builder().reuse_addr(false).bind("127.0.0.1:0").unwrap();
         let listener = Arc::new(listener);
         let addr = listener.local_addr().unwrap();
@@ -244,7 +238,7 @@ fn a_closed_listener_is_gone() {
 #[test]
 fn acceptors_take_turns() {
     const EACH: usize = 25;
-    from_both(|| {
+    anywhere(|| {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
         let addr = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
@@ -272,7 +266,7 @@ fn acceptors_take_turns() {
 /// Readers of one stream each get something, though one change may be enough for all.
 #[test]
 fn readers_of_one_stream_take_turns() {
-    from_both(|| {
+    anywhere(|| {
         let (client, mut server) = pair();
         let client = Arc::new(client);
         let readers = [(); 8].map(|()| {
@@ -287,7 +281,7 @@ fn readers_of_one_stream_take_turns() {
 
 #[test]
 fn a_reader_and_a_writer_wait_on_one_stream() {
-    from_both(|| {
+    anywhere(|| {
         let (client, server) = pair();
         let client = Arc::new(client);
         let reader = {
@@ -315,7 +309,7 @@ fn a_reader_and_a_writer_wait_on_one_stream() {
 
 #[test]
 fn a_cancelled_reader_unwinds_and_loses_nothing() {
-    from_both(|| {
+    anywhere(|| {
         let (client, mut server) = pair();
         let client = Arc::new(client);
         let reader = {
@@ -332,7 +326,7 @@ fn a_cancelled_reader_unwinds_and_loses_nothing() {
 
 #[test]
 fn nobody_listens_there() {
-    from_both(|| {
+    anywhere(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         drop(listener);
@@ -350,7 +344,7 @@ fn nobody_listens_there() {
 /// A listener whose backlog is full answers nobody.
 #[test]
 fn connecting_can_time_out() {
-    from_both(|| {
+    anywhere(|| {
         let listener = TcpListener::builder().backlog(0).bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let limit = Duration::from_millis(20);
@@ -372,7 +366,7 @@ fn connecting_can_time_out() {
 
 #[test]
 fn names_are_looked_up() {
-    from_both(|| {
+    anywhere(|| {
         let listener = TcpListener::bind("localhost:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         TcpStream::connect(("localhost", port)).unwrap();
@@ -384,7 +378,7 @@ fn names_are_looked_up() {
 
 #[test]
 fn std_sockets_and_back() {
-    from_both(|| {
+    anywhere(|| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let listener = TcpListener::from(listener);
@@ -416,7 +410,7 @@ fn std_sockets_and_back() {
 /// A loop that never waits sees what comes, though nobody polls meanwhile.
 #[test]
 fn a_non_blocking_read_asks_the_system() {
-    from_both(|| {
+    anywhere(|| {
         let (client, mut server) = pair();
         client.set_nonblocking(true).unwrap();
         let mut buf = [0; 8];
@@ -432,7 +426,7 @@ fn a_non_blocking_read_asks_the_system() {
 
 #[test]
 fn options_are_kept() {
-    from_both(|| {
+    anywhere(|| {
         let (client, server) = pair();
         client.set_nodelay(true).unwrap();
         assert!(client.nodelay().unwrap());
@@ -450,7 +444,7 @@ fn options_are_kept() {
 
 #[test]
 fn two_listeners_share_a_port() {
-    from_both(|| {
+    anywhere(|| {
         let builder = TcpListener::builder().reuse_port(true);
         let one = builder.bind("127.0.0.1:0").unwrap();
         let addr = one.local_addr().unwrap();
@@ -470,7 +464,7 @@ fn two_listeners_share_a_port() {
 /// A number that is used again at once gets its own readiness, and no old one.
 #[test]
 fn a_descriptor_that_is_used_again_is_another_one() {
-    from_both(|| {
+    anywhere(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         for round in 0..200u32 {

@@ -1,9 +1,9 @@
 //! UDP: what std's type does, and what only this one does.
 
 use fibra::net::UdpSocket;
-use fibra_tests::{LONG, alone, assert_cancelled, everywhere, join, outcome};
+use fibra_tests::{LONG, anywhere, assert_cancelled, assert_kind, join, outcome};
 use std::collections::HashSet;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
@@ -24,21 +24,9 @@ fn pair() -> (UdpSocket, UdpSocket) {
     (left, right)
 }
 
-#[track_caller]
-fn assert_kind<T: std::fmt::Debug>(result: io::Result<T>, kind: ErrorKind) {
-    let error = result.unwrap_err();
-    assert_eq!(error.kind(), kind, "{error:?}");
-}
-
-/// From goroutines of every kind of runtime, and from a plain thread, whose goroutines the default runtime has.
-fn from_both(test: fn()) {
-    everywhere(|setup| setup.run(test));
-    alone(test);
-}
-
 #[test]
 fn datagrams_come_whole_and_with_their_sender() {
-    from_both(|| {
+    anywhere(|| {
         let (a, b, c) = (socket(), socket(), socket());
         let [at_a, at_b, at_c] = [&a, &b, &c].map(|socket| socket.local_addr().unwrap());
         assert_eq!(a.send_to(b"from a", at_c).unwrap(), 6);
@@ -60,7 +48,7 @@ fn datagrams_come_whole_and_with_their_sender() {
 
 #[test]
 fn a_peek_takes_nothing() {
-    from_both(|| {
+    anywhere(|| {
         let (a, b) = (socket(), socket());
         let peeker = {
             let b = b.try_clone().unwrap();
@@ -78,7 +66,7 @@ fn a_peek_takes_nothing() {
 
 #[test]
 fn a_connected_socket_hears_one_peer_only() {
-    from_both(|| {
+    anywhere(|| {
         let ((a, b), stranger) = (pair(), socket());
         assert_eq!(a.peer_addr().unwrap(), b.local_addr().unwrap());
         assert_kind(stranger.peer_addr(), ErrorKind::NotConnected);
@@ -95,7 +83,7 @@ fn a_connected_socket_hears_one_peer_only() {
 #[test]
 fn questions_are_answered() {
     const ROUNDS: u32 = 100;
-    from_both(|| {
+    anywhere(|| {
         let server = Arc::new(socket());
         let addr = server.local_addr().unwrap();
         let answering = [(); 2].map(|()| {
@@ -129,7 +117,7 @@ fn questions_are_answered() {
 /// Each of those who wait gets one datagram.
 #[test]
 fn receivers_take_turns() {
-    from_both(|| {
+    anywhere(|| {
         let (sender, receiver) = (socket(), Arc::new(socket()));
         let receivers: Vec<_> = (0..8)
             .map(|_| {
@@ -152,7 +140,7 @@ fn receivers_take_turns() {
 
 #[test]
 fn limits_in_time() {
-    from_both(|| {
+    anywhere(|| {
         let (a, b) = pair();
         assert_eq!(a.read_timeout().unwrap(), None);
         a.set_read_timeout(Some(LIMIT)).unwrap();
@@ -184,7 +172,7 @@ fn limits_in_time() {
 
 #[test]
 fn close_ends_everything_and_frees_the_port() {
-    from_both(|| {
+    anywhere(|| {
         let socket = Arc::new(socket());
         let addr = socket.local_addr().unwrap();
         let receivers: Vec<_> = (0..3)
@@ -211,7 +199,7 @@ fn close_ends_everything_and_frees_the_port() {
 
 #[test]
 fn a_cancelled_receiver_unwinds_and_loses_nothing() {
-    from_both(|| {
+    anywhere(|| {
         let (a, b) = pair();
         let receiver = {
             let a = a.try_clone().unwrap();
@@ -228,7 +216,7 @@ fn a_cancelled_receiver_unwinds_and_loses_nothing() {
 /// Nobody is there: the sender learns it when it waits for an answer.
 #[test]
 fn a_refusal_ends_a_wait() {
-    from_both(|| {
+    anywhere(|| {
         let gone = socket().local_addr().unwrap();
         let socket = socket();
         socket.connect(gone).unwrap();
@@ -253,7 +241,7 @@ fn a_refusal_ends_a_wait() {
 
 #[test]
 fn addresses_that_cannot_be_used() {
-    from_both(|| {
+    anywhere(|| {
         let socket = socket();
         let addr = socket.local_addr().unwrap();
         assert_kind(UdpSocket::bind(addr), ErrorKind::AddrInUse);
@@ -272,7 +260,7 @@ fn addresses_that_cannot_be_used() {
 
 #[test]
 fn a_call_that_waits_learns_that_it_must_not() {
-    from_both(|| {
+    anywhere(|| {
         let socket = socket();
         let receiver = {
             let socket = socket.try_clone().unwrap();
@@ -298,7 +286,7 @@ fn a_call_that_waits_learns_that_it_must_not() {
 
 #[test]
 fn std_sockets_and_back() {
-    from_both(|| {
+    anywhere(|| {
         let (std, peer) = (std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), socket());
         let addr = std.local_addr().unwrap();
         let socket = UdpSocket::from(std);
@@ -339,7 +327,7 @@ fn std_sockets_and_back() {
 
 #[test]
 fn options_are_kept() {
-    from_both(|| {
+    anywhere(|| {
         let (v4, v6) = (socket(), UdpSocket::bind("[::1]:0").unwrap());
         for yes in [true, false] {
             v4.set_broadcast(yes).unwrap();
@@ -369,7 +357,7 @@ fn options_are_kept() {
 /// Who waits for one socket is not woken for another one that gets its number.
 #[test]
 fn numbers_are_used_again() {
-    from_both(|| {
+    anywhere(|| {
         for round in 0..100u8 {
             let (a, b) = pair();
             let receiver = {
@@ -398,7 +386,7 @@ fn numbers_are_used_again() {
 /// A deadline that is far away costs nothing and ends nothing.
 #[test]
 fn far_deadlines() {
-    from_both(|| {
+    anywhere(|| {
         let (a, b) = pair();
         a.set_deadline(Some(Instant::now() + LONG * 1_000_000)).unwrap();
         a.set_read_timeout(Some(Duration::MAX)).unwrap();

@@ -1,7 +1,7 @@
 //! Unix-domain streams: what std's types do, and what only these do.
 
 use fibra::net::{UnixListener, UnixStream};
-use fibra_tests::{OnDrop, Signal, alone, assert_cancelled, everywhere, join, outcome};
+use fibra_tests::{OnDrop, Signal, anywhere, assert_cancelled, assert_kind, join, outcome};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -35,21 +35,9 @@ fn path() -> (PathBuf, impl Drop) {
     (path, OnDrop(move || drop(fs::remove_file(&file))))
 }
 
-#[track_caller]
-fn assert_kind<T: std::fmt::Debug>(result: io::Result<T>, kind: ErrorKind) {
-    let error = result.unwrap_err();
-    assert_eq!(error.kind(), kind, "{error:?}");
-}
-
-/// From goroutines of every kind of runtime, and from a plain thread, whose goroutines the default runtime has.
-fn from_both(test: fn()) {
-    everywhere(|setup| setup.run(test));
-    alone(test);
-}
-
 #[test]
 fn what_one_writes_the_other_one_reads() {
-    from_both(|| {
+    anywhere(|| {
         let (mut left, mut right) = UnixStream::pair().unwrap();
         let reader = fibra::go!(move || {
             let mut text = [0; 5];
@@ -79,7 +67,7 @@ fn what_one_writes_the_other_one_reads() {
 #[test]
 fn megabytes_go_both_ways() {
     const LEN: usize = 4 << 20;
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = UnixStream::pair().unwrap();
         let data: Arc<Vec<u8>> = Arc::new((0..LEN).map(|i| (i * 7 / 3) as u8).collect());
         let sides = [left, right].map(|stream| {
@@ -105,7 +93,7 @@ fn megabytes_go_both_ways() {
 
 #[test]
 fn at_a_path() {
-    from_both(|| {
+    anywhere(|| {
         let (path, _file) = path();
         assert_kind(UnixStream::connect(&path), ErrorKind::NotFound);
         let listener = UnixListener::bind(&path).unwrap();
@@ -134,7 +122,7 @@ fn at_a_path() {
 
 #[test]
 fn at_an_abstract_address() {
-    from_both(|| {
+    anywhere(|| {
         let addr = abstract_addr();
         assert_kind(UnixStream::connect_addr(&addr), ErrorKind::ConnectionRefused);
         let listener = UnixListener::bind_addr(&addr).unwrap();
@@ -159,7 +147,7 @@ fn at_an_abstract_address() {
 #[test]
 fn acceptors_take_turns() {
     const CLIENTS: usize = 100;
-    from_both(|| {
+    anywhere(|| {
         let addr = abstract_addr();
         let listener = Arc::new(UnixListener::bind_addr(&addr).unwrap());
         let acceptors = [(); 4].map(|()| {
@@ -207,7 +195,7 @@ fn full_listener(addr: &SocketAddr) -> (UnixListener, Vec<UnixStream>) {
 
 #[test]
 fn connecting_waits_until_there_is_room() {
-    from_both(|| {
+    anywhere(|| {
         let addr = abstract_addr();
         let (listener, pending) = full_listener(&addr);
         let accepted = Signal::new();
@@ -241,7 +229,7 @@ fn connecting_waits_until_there_is_room() {
 
 #[test]
 fn connecting_ends_with_the_listener() {
-    from_both(|| {
+    anywhere(|| {
         let addr = abstract_addr();
         let (listener, _pending) = full_listener(&addr);
         let clients = [(); 3].map(|()| {
@@ -258,7 +246,7 @@ fn connecting_ends_with_the_listener() {
 
 #[test]
 fn limits_in_time() {
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = UnixStream::pair().unwrap();
         assert_eq!(left.read_timeout().unwrap(), None);
         left.set_read_timeout(Some(LIMIT)).unwrap();
@@ -291,7 +279,7 @@ fn limits_in_time() {
 
 #[test]
 fn an_acceptor_has_a_deadline() {
-    from_both(|| {
+    anywhere(|| {
         let addr = abstract_addr();
         let listener = UnixListener::bind_addr(&addr).unwrap();
         listener.set_deadline(Some(Instant::now() + LIMIT)).unwrap();
@@ -307,7 +295,7 @@ fn an_acceptor_has_a_deadline() {
 
 #[test]
 fn close_ends_whoever_waits_and_every_later_call() {
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = UnixStream::pair().unwrap();
         let readers = [(); 3].map(|()| {
             let left = left.try_clone().unwrap();
@@ -333,7 +321,7 @@ fn close_ends_whoever_waits_and_every_later_call() {
 
 #[test]
 fn a_cancelled_reader_unwinds_and_loses_nothing() {
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = UnixStream::pair().unwrap();
         let reader = {
             let left = left.try_clone().unwrap();
@@ -350,7 +338,7 @@ fn a_cancelled_reader_unwinds_and_loses_nothing() {
 /// What was sent and never read is an error for the other side, not an end.
 #[test]
 fn unread_bytes_are_a_reset() {
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = UnixStream::pair().unwrap();
         let reader = {
             let left = left.try_clone().unwrap();
@@ -393,7 +381,7 @@ fn send_with_descriptor(stream: &UnixStream, byte: u8) {
 /// A read ends where descriptors came with the bytes, though more is there.
 #[test]
 fn a_short_read_is_not_the_last_one() {
-    from_both(|| {
+    anywhere(|| {
         let (left, right) = UnixStream::pair().unwrap();
         let reader = fibra::go!(move || {
             let mut text = Vec::new();
@@ -415,7 +403,7 @@ fn a_short_read_is_not_the_last_one() {
 
 #[test]
 fn std_streams_and_back() {
-    from_both(|| {
+    anywhere(|| {
         let addr = abstract_addr();
         let listener = std::os::unix::net::UnixListener::bind_addr(&addr).unwrap();
         let listener = UnixListener::from(listener);
