@@ -37,22 +37,7 @@ works=(
     "timer 1000000 4 - - -"
 )
 
-usage() {
-    echo "usage: against-go.sh [TURNS [WORK...]]" >&2
-    printf 'WORK: %s\n' "$(printf '%s ' "${works[@]%% *}")" >&2
-    exit 2
-}
-
-turns=${1:-5}
-[[ $turns =~ ^[1-9][0-9]*$ ]] || usage
-table=()
-for work in "${@:2}"; do
-    for line in "${works[@]}"; do
-        [[ ${line%% *} == "$work" ]] && table+=("$line") && continue 2
-    done
-    usage
-done
-[[ ${#table[@]} -gt 0 ]] || table=("${works[@]}")
+source benches/works.sh
 
 source benches/go.sh
 "$go" -C benches/go build -o "$target/go-rounds" .

@@ -25,22 +25,7 @@ contestants=(fibra fibra-raw fibra-shared corosensei generator boost fcontext uc
 # The greatest ratio wanted.
 goal=1.00
 
-usage() {
-    echo "usage: coroutines.sh [TURNS [WORK...]]" >&2
-    printf 'WORK: %s\n' "$(printf '%s ' "${works[@]%% *}")" >&2
-    exit 2
-}
-
-turns=${1:-5}
-[[ $turns =~ ^[1-9][0-9]*$ ]] || usage
-table=()
-for work in "${@:2}"; do
-    for line in "${works[@]}"; do
-        [[ ${line%% *} == "$work" ]] && table+=("$line") && continue 2
-    done
-    usage
-done
-[[ ${#table[@]} -gt 0 ]] || table=("${works[@]}")
+source benches/works.sh
 
 [[ -e /usr/include/boost/context/fiber.hpp ]] || {
     apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libboost-context-dev

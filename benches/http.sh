@@ -45,22 +45,8 @@ goals=(
     "cycle cpu-ns tokio most 1.00"
 )
 
-usage() {
-    echo "usage: http.sh [TURNS [WORK...]]" >&2
-    printf 'WORK: %s\n' "$(printf '%s ' "${works[@]%% *}")" >&2
-    exit 2
-}
-
-turns=${1:-5}
-[[ $turns =~ ^[1-9][0-9]*$ && $seconds =~ ^[1-9][0-9]*$ ]] || usage
-table=()
-for work in "${@:2}"; do
-    for line in "${works[@]}"; do
-        [[ ${line%% *} == "$work" ]] && table+=("$line") && continue 2
-    done
-    usage
-done
-[[ ${#table[@]} -gt 0 ]] || table=("${works[@]}")
+source benches/works.sh
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || usage
 
 command -v wrk >/dev/null || {
     apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends wrk
