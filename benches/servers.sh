@@ -39,6 +39,7 @@ stop_server() {
     local alive=0
     [[ -n ${server:-} ]] || return 0
     kill -KILL "$server" 2>/dev/null || alive=1
+    # It ends by the signal just sent, which is no failure.
     wait "$server" 2>/dev/null || true
     exec {output}<&-
     server=

@@ -171,8 +171,9 @@ fn yield_from(worker: &sched::Worker, why: Suspend) {
     }
 }
 
-/// Yields if the goroutine's time slice is over: 10 ms, less if others wait on its worker. Otherwise it costs next to nothing. For long
-/// loops that never block: without it they keep their worker from everything else that started there.
+/// Yields if the goroutine's time slice is over: 10 ms, less if others wait on its worker. Otherwise it costs next
+/// to nothing. For long loops that never block: without it they keep their worker from everything else that
+/// started there.
 ///
 /// A goroutine that was cancelled unwinds here when it yields. On a plain thread this does nothing.
 #[inline]

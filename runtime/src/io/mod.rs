@@ -252,7 +252,7 @@ impl Io {
         self.limits.timeout(direction)
     }
 
-    /// Counts for a call that is waiting, too: from when it began to wait.
+    /// Counts for a call that is waiting, too: from when it first had a timeout to keep.
     ///
     /// # Errors
     /// `InvalidInput` for a timeout of zero, as in std.
