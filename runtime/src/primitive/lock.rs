@@ -1,7 +1,11 @@
 //! A lock of one word, for what is touched during a few instructions.
 //!
-//! Whoever finds it locked spins, and soon lets other threads run: an owner that was preempted is the only
-//! reason to wait long. Unlocking is a plain store, half the price of a lock that threads can sleep on.
+//! Whoever finds it locked stays away from it, for longer each time. That is slower than to spin on it only
+//! for whoever meets it once in a while. Where two workers want it all the time, whoever has it meanwhile does a
+//! hundred turns in its own cache, where two that spin would fetch lock and contents from one another's at each
+//! turn, at ten times the price. Soon other threads may run too: the owner may have been preempted.
+//!
+//! Unlocking is a plain store, half the price of a lock that threads can sleep on.
 
 use super::const_unless_loom;
 use std::cell::UnsafeCell;
@@ -10,9 +14,12 @@ use std::ops::{Deref, DerefMut};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often it is tried before other threads may run.
+/// For how many spins it is left alone at first: some dozen times what its owner needs.
 #[cfg(not(loom))]
-const SPINS: usize = 100;
+const SHORT_PAUSE: usize = 32;
+/// And at last, about ten microseconds.
+#[cfg(not(loom))]
+const LONG_PAUSE: usize = 256;
 
 /// The bare lock.
 #[cfg(not(loom))]
@@ -40,14 +47,18 @@ impl Lock {
 
     #[cold]
     fn lock_slow(&self) {
-        for tries in 1.. {
+        let mut pause = SHORT_PAUSE;
+        loop {
+            for _ in 0..pause {
+                std::hint::spin_loop();
+            }
             if !self.0.load(Ordering::Relaxed) && self.try_lock() {
                 return;
             }
-            if tries % SPINS == 0 {
-                super::yield_now();
+            if pause < LONG_PAUSE {
+                pause *= 2;
             } else {
-                std::hint::spin_loop();
+                super::yield_now();
             }
         }
     }
