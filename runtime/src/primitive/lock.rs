@@ -41,13 +41,21 @@ impl Lock {
     #[inline]
     pub(crate) fn lock(&self) {
         if !self.try_lock() {
-            self.lock_slow();
+            self.lock_slow(SHORT_PAUSE);
+        }
+    }
+
+    /// The same for somebody whose rivals do not come back at once.
+    #[inline]
+    pub(crate) fn lock_eagerly(&self) {
+        if !self.try_lock() {
+            self.lock_slow(1);
         }
     }
 
     #[cold]
-    fn lock_slow(&self) {
-        let mut pause = SHORT_PAUSE;
+    fn lock_slow(&self, shortest: usize) {
+        let mut pause = shortest;
         loop {
             for _ in 0..pause {
                 std::hint::spin_loop();
@@ -101,6 +109,10 @@ impl Lock {
         }
     }
 
+    pub(crate) fn lock_eagerly(&self) {
+        self.lock();
+    }
+
     pub(crate) fn lock(&self) {
         match self.mutex.lock() {
             Ok(guard) => self.keep(guard),
@@ -142,6 +154,12 @@ impl<T> Locked<T> {
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.lock.lock();
+        Guard(self)
+    }
+
+    #[inline]
+    pub(crate) fn lock_eagerly(&self) -> Guard<'_, T> {
+        self.lock.lock_eagerly();
         Guard(self)
     }
 

@@ -61,7 +61,7 @@ impl<N: Node> Deque<N> {
 
     #[inline]
     fn lock(&self) -> Guard<'_, N> {
-        Guard { nodes: self.nodes.lock(), length: &self.length }
+        Guard { nodes: self.nodes.lock_eagerly(), length: &self.length }
     }
 
     /// Whether there is nothing, as far as the caller can see.

@@ -23,6 +23,9 @@
 //! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
 //!   and searches before it sleeps.
+//! * *Nap*: a searcher that sees only a little, with whose owner it soon begins to run, gives up searching without a
+//!   word. It comes back as a searcher within [`LONGEST_NAP`], before it does anything else. So for the claim it is a
+//!   searcher that is slow.
 //!
 //! A sleeper's inbox is not covered by this: whoever pushes there wakes that very worker.
 //!
@@ -33,6 +36,7 @@ use super::event::Sleeper;
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::primitive::{MODELLED, Mutex};
 use std::hint;
+use std::time::Duration;
 
 const SEARCHING: u32 = 1 << 16;
 const SLEEPING: u32 = 1;
@@ -44,6 +48,12 @@ const SEARCH_PAUSE: usize = 16;
 /// Until these rounds a searcher leaves some work where it is.
 const LONG_PATIENCE: usize = SEARCH_ROUNDS / 2;
 const SHORT_PATIENCE: usize = SEARCH_ROUNDS / 10;
+
+/// A searcher that looks again and again into the queues of a worker that spawns and joins one goroutine at a time
+/// makes it twice as slow, and is itself never done. So it looks in now and then. The system adds some 50 µs.
+const SHORTEST_NAP: Duration = Duration::from_micros(20);
+/// Each nap in a row is twice as long, up to this.
+const LONGEST_NAP: Duration = Duration::from_micros(160);
 
 /// What a searcher leaves where it is, for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +86,13 @@ pub(super) trait Searcher {
     fn steal(&self, patience: Patience) -> Option<Self::Goroutine>;
     /// Whether there is something that any worker could run. Looks under the locks of all queues.
     fn sees_spare_work(&self) -> bool;
+    /// A search begins: it notes how far the others are.
+    fn watch(&self);
+    /// Whether it sees something that others could run, all of it little, and its owners have gone on since the search
+    /// began: most likely each is gone soon.
+    fn sees_others_getting_on(&self) -> bool;
+    /// Sleeps for so long, unless there is something of its own to do.
+    fn nap(&self, length: Duration);
     /// It has slept, or nearly.
     fn woken(&self);
     /// Wakes a sleeper, if one is needed.
@@ -87,6 +104,8 @@ enum Search<G> {
     Stolen(G),
     /// There is something that only this worker can do.
     Own,
+    /// There was something, which others had better do.
+    Left,
     Nothing,
 }
 
@@ -139,6 +158,7 @@ impl Idle {
         if searching.is_none() && !surplus && !worker.is_in_haste() {
             searching = self.try_search();
         }
+        let mut nap = SHORTEST_NAP;
         loop {
             if let Some(token) = searching {
                 match search(worker) {
@@ -149,6 +169,18 @@ impl Idle {
                     Search::Own => {
                         self.stop_searching(worker, token);
                         return None;
+                    }
+                    Search::Left => {
+                        self.nap(worker, token, nap);
+                        nap = (2 * nap).min(LONGEST_NAP);
+                        searching = self.try_search();
+                        if worker.is_surplus() {
+                            if let Some(token) = searching {
+                                self.stop_searching(worker, token);
+                            }
+                            return None;
+                        }
+                        continue;
                     }
                     Search::Nothing => searching = Some(token),
                 }
@@ -168,6 +200,14 @@ impl Idle {
         if last && self.has_sleepers() && worker.sees_spare_work() {
             worker.notify();
         }
+    }
+
+    /// Neither searches nor counts as a sleeper for a while.
+    fn nap(&self, worker: &impl Searcher, searching: Searching, length: Duration) {
+        let Searching(()) = searching;
+        self.counts.fetch_sub(SEARCHING, Ordering::SeqCst);
+        worker.nap(length);
+        worker.woken();
     }
 
     fn sleep(
@@ -265,6 +305,7 @@ impl Idle {
 
 fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
     let rounds = if worker.is_in_haste() { SHORT_PATIENCE } else { SEARCH_ROUNDS };
+    worker.watch();
     for round in 0..rounds {
         if worker.has_own_work() {
             return Search::Own;
@@ -280,6 +321,9 @@ fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
         };
         if let Some(goroutine) = worker.steal(patience) {
             return Search::Stolen(goroutine);
+        }
+        if patience != Patience::Long && worker.sees_others_getting_on() {
+            return Search::Left;
         }
         for _ in 0..SEARCH_PAUSE {
             hint::spin_loop();

@@ -109,6 +109,8 @@ struct Runtime {
     queue: Queue,
     /// Whether worker 1 is, where it may be.
     surplus: Option<AtomicBool>,
+    /// Whether a worker may leave what it sees to others, once.
+    may_nap: AtomicBool,
     /// How many are to run, and run.
     to_run: Runs,
     run: Mutex<Runs>,
@@ -124,6 +126,7 @@ impl Runtime {
             inboxes: (0..WORKERS).map(|_| Inbox::new()).collect(),
             queue: Queue::new(),
             surplus: None,
+            may_nap: AtomicBool::new(false),
             to_run,
             run: Mutex::new(Runs::default()),
             changed: Condvar::new(),
@@ -237,6 +240,14 @@ impl Searcher for Worker<'_> {
         !self.runtime.queue.is_surely_empty()
     }
 
+    fn watch(&self) {}
+
+    fn sees_others_getting_on(&self) -> bool {
+        self.runtime.may_nap.swap(false, Ordering::Relaxed)
+    }
+
+    fn nap(&self, _: Duration) {}
+
     fn woken(&self) {}
 
     fn notify(&self) {
@@ -291,6 +302,20 @@ fn loom_push_against_sleep() {
 fn loom_push_and_hand_over() {
     let to_run = Runs { fresh: 1, residents: 1 };
     model(to_run, |runtime| {
+        runtime.push();
+        runtime.hand_over(0);
+    });
+}
+
+/// The same, but a searcher may leave what it sees, and have a nap: what it left is not forgotten over the resident
+/// that comes back meanwhile.
+///
+/// Fails when the worker does not search after its nap.
+#[test]
+fn loom_push_against_nap() {
+    let to_run = Runs { fresh: 1, residents: 1 };
+    let runtime = move || Runtime { may_nap: AtomicBool::new(true), ..Runtime::new(to_run) };
+    model_with(runtime, |runtime| {
         runtime.push();
         runtime.hand_over(0);
     });

@@ -75,6 +75,8 @@ pub(crate) struct Worker {
     spoken_to: Cell<bool>,
     /// How often in a row it has not searched when it was out of work.
     put_off: Cell<u32>,
+    /// How far the others were when its last search began, by their epochs.
+    seen: RefCell<Vec<u64>>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
@@ -100,6 +102,7 @@ impl Worker {
             ids: Cell::new((0, 0)),
             spoken_to: Cell::new(false),
             put_off: Cell::new(0),
+            seen: RefCell::new(Vec::new()),
             reports: Cell::new(0),
             stopping: Cell::new(false),
         };

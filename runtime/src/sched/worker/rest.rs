@@ -10,7 +10,7 @@ use crate::sched::{self, Reference, Station};
 use crate::ticket::Request;
 use std::hint;
 use std::ptr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How often a worker looks for an answer: 5 to 15 µs.
 const LINGER: usize = 500;
@@ -29,13 +29,16 @@ impl Searcher for Worker {
     }
 
     fn sleep(&self) {
-        let station = self.station();
-        let wait = match station.next_deadline() {
-            Some(deadline) => Wait::For(deadline.saturating_duration_since(Instant::now())),
-            None => Wait::Forever,
-        };
-        self.reports.set(station.poller().poll(wait, sched::ready));
-        station.sleeper.finish();
+        self.sleep_for_at_most(None);
+    }
+
+    fn nap(&self, length: Duration) {
+        self.station().sleeper.prepare();
+        if self.has_own_work() {
+            self.station().sleeper.finish();
+        } else {
+            self.sleep_for_at_most(Some(length));
+        }
     }
 
     fn is_in_haste(&self) -> bool {
@@ -90,6 +93,29 @@ impl Searcher for Worker {
             || self.shared.stations().iter().any(|station| station.surely_has_spare_work())
     }
 
+    fn watch(&self) {
+        let stations = self.shared.stations();
+        let mut seen = self.seen.borrow_mut();
+        seen.clear();
+        seen.extend(stations.iter().map(|station| station.epoch.load(Ordering::Relaxed)));
+    }
+
+    fn sees_others_getting_on(&self) -> bool {
+        let seen = self.seen.borrow();
+        let mut little = false;
+        for (index, station) in self.shared.stations().iter().enumerate() {
+            match station.spare_work() {
+                0 => continue,
+                1..=FEW => little = true,
+                _ => return false,
+            }
+            if seen.get(index) == Some(&station.epoch.load(Ordering::Relaxed)) {
+                return false;
+            }
+        }
+        little
+    }
+
     fn woken(&self) {
         self.shared.monitor.note_awake();
         self.expire_timers();
@@ -101,6 +127,20 @@ impl Searcher for Worker {
 }
 
 impl Worker {
+    /// Ends what the sleeper's `prepare` began, after a sleep.
+    fn sleep_for_at_most(&self, limit: Option<Duration>) {
+        let station = self.station();
+        let timer = station
+            .next_deadline()
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let wait = match [limit, timer].into_iter().flatten().min() {
+            Some(length) => Wait::For(length),
+            None => Wait::Forever,
+        };
+        self.reports.set(station.poller().poll(wait, sched::ready));
+        station.sleeper.finish();
+    }
+
     /// Looks everywhere, then sleeps until something happens. May come back with nothing.
     pub(super) fn search_or_sleep(&self, searching: Option<Searching>) -> Option<GoroutineRef> {
         self.put_off.set(0);
