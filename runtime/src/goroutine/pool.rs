@@ -1,16 +1,21 @@
 //! Slots for headers.
 //!
 //! Slots come from slabs of 2 MiB that are never unmapped. Each worker has a [`Cache`]: a list of free
-//! slots that it takes from and gives to without synchronisation. Caches exchange chains of [`BATCH`]
+//! slots that it takes from and gives to without synchronisation. Caches exchange lists of [`BATCH`]
 //! slots with the shared pool, so a worker that only spawns and one that only finishes meet at the lock
 //! once in [`BATCH`] goroutines. Threads that are no workers use the shared pool directly.
+//!
+//! The lists are vectors and not linked through the slots. A slot that comes back from another worker lies in that
+//! one's cache, and a link in it would be known only when it has arrived; from a vector the next few are fetched at
+//! the same time.
 //!
 //! A slab after the first asks for huge pages: when a million goroutines are alive, the page faults
 //! would cost more than everything else.
 
 use super::{FreeSlot, GoroutineRef, Header, job};
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
+use std::mem;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,72 +29,19 @@ const _: () = assert!(
     "a closure of four words fits the slot"
 );
 
-/// Free slots, linked through the headers' `next`.
-struct Chain {
-    head: Cell<Option<GoroutineRef>>,
-    length: Cell<usize>,
-}
+/// How many takes before its turn a slot is fetched.
+const AHEAD: usize = 8;
 
-impl Chain {
-    const fn new() -> Chain {
-        Chain { head: Cell::new(None), length: Cell::new(0) }
-    }
-
-    fn length(&self) -> usize {
-        self.length.get()
-    }
-
-    #[inline]
-    fn push(&self, slot: FreeSlot) {
-        slot.0.next().set(self.head.replace(Some(slot.0)));
-        self.length.set(self.length.get() + 1);
-    }
-
-    #[inline]
-    fn pop(&self) -> Option<FreeSlot> {
-        let slot = self.head.get()?;
-        let next = slot.next().get();
-        self.head.set(next);
-        // It may come from another worker, and the next spawn should not wait for its memory.
-        if let Some(next) = next {
-            next.prefetch();
-        }
-        self.length.set(self.length.get() - 1);
-        Some(FreeSlot(slot))
-    }
-
-    /// Everything.
-    fn take(&self) -> Option<NonEmpty> {
-        let first = self.pop()?;
-        let rest = Chain::new();
-        rest.fill_from(self);
-        Some(NonEmpty { first, rest })
-    }
-
-    /// Everything from `other`; this one is empty.
-    fn fill_from(&self, other: &Chain) {
-        self.head.set(other.head.take());
-        self.length.set(other.length.take());
-    }
-
-    /// Everything from `other`, one by one.
-    fn append(&self, other: &Chain) {
-        while let Some(slot) = other.pop() {
-            self.push(slot);
-        }
-    }
-}
-
-/// A chain with at least one slot: what changes hands.
-struct NonEmpty {
-    first: FreeSlot,
-    rest: Chain,
-}
+/// Free slots, hottest last.
+type Slots = Vec<FreeSlot>;
 
 struct Shared {
-    full: Vec<NonEmpty>,
+    /// Lists of at most [`BATCH`] slots, none of them empty.
+    full: Vec<Slots>,
+    /// Lists without slots, for whoever needs the memory.
+    empty: Vec<Slots>,
     /// What threads without a cache gave back.
-    loose: Chain,
+    loose: Slots,
     slabs: Vec<Slab>,
 }
 
@@ -103,46 +55,64 @@ struct Slab {
 // SAFETY: the base of a mapping that is never unmapped.
 unsafe impl Send for Slab {}
 
-static SHARED: Mutex<Shared> =
-    Mutex::new(Shared { full: Vec::new(), loose: Chain::new(), slabs: Vec::new() });
-
-// SAFETY: free slots belong to whoever holds the chain.
-unsafe impl Send for Chain {}
+static SHARED: Mutex<Shared> = Mutex::new(Shared {
+    full: Vec::new(),
+    empty: Vec::new(),
+    loose: Vec::new(),
+    slabs: Vec::new(),
+});
 
 fn shared() -> MutexGuard<'static, Shared> {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    fn take_chain(&mut self) -> io::Result<NonEmpty> {
-        match self.full.pop().or_else(|| self.loose.take()) {
-            Some(chain) => Ok(chain),
-            None => self.carve(),
+    /// Slots, in exchange for a list without any.
+    fn refill(&mut self, slots: &mut Slots) -> io::Result<()> {
+        if let Some(full) = self.full.pop() {
+            self.empty.push(mem::replace(slots, full));
+            return Ok(());
         }
+        self.carve(slots)
+    }
+
+    /// The reverse.
+    fn put(&mut self, slots: &mut Slots) {
+        let empty = self.empty.pop().unwrap_or_default();
+        self.full.push(mem::replace(slots, empty));
     }
 
     fn take_one(&mut self) -> io::Result<FreeSlot> {
-        if let Some(slot) = self.loose.pop() {
-            return Ok(slot);
+        let mut loose = mem::take(&mut self.loose);
+        let filled = if loose.is_empty() { self.refill(&mut loose) } else { Ok(()) };
+        self.loose = loose;
+        filled?;
+        match self.loose.pop() {
+            Some(slot) => Ok(slot),
+            None => unreachable!("it was filled"),
         }
-        let NonEmpty { first, rest } = self.take_chain()?;
-        self.loose = rest;
-        Ok(first)
+    }
+
+    fn give_one(&mut self, slot: FreeSlot) {
+        self.loose.push(slot);
+        if self.loose.len() >= BATCH {
+            let mut loose = mem::take(&mut self.loose);
+            self.put(&mut loose);
+            self.loose = loose;
+        }
     }
 
     /// Slots that nobody had before: [`BATCH`], or what is left of a slab.
-    fn carve(&mut self) -> io::Result<NonEmpty> {
+    fn carve(&mut self, slots: &mut Slots) -> io::Result<()> {
         let huge = !self.slabs.is_empty();
         let slab = match self.slabs.last_mut() {
             Some(slab) if slab.carved < slab.slots => slab,
             _ => self.slabs.push_mut(Slab::map(huge)?),
         };
-        let first = slab.carve();
-        let rest = Chain::new();
-        for _ in 0..(BATCH - 1).min(slab.slots - slab.carved) {
-            rest.push(slab.carve());
-        }
-        Ok(NonEmpty { first, rest })
+        let count = BATCH.min(slab.slots - slab.carved);
+        slots.reserve_exact(count);
+        slots.extend((0..count).map(|_| slab.carve()));
+        Ok(())
     }
 }
 
@@ -203,57 +173,64 @@ impl Slab {
 
 /// A worker's own free slots.
 pub(crate) struct Cache {
-    chain: Chain,
-    /// A second chain, so that a worker at the edge does not go to the lock every time.
-    spare: Cell<Option<NonEmpty>>,
+    slots: RefCell<Slots>,
+    /// [`BATCH`] more, or none: so a worker at the edge does not go to the lock every time.
+    spare: RefCell<Slots>,
 }
 
 impl Cache {
     pub(crate) fn new() -> Cache {
-        Cache { chain: Chain::new(), spare: Cell::new(None) }
+        Cache { slots: RefCell::default(), spare: RefCell::default() }
     }
 
     #[inline]
     pub(crate) fn take(&self) -> io::Result<FreeSlot> {
-        match self.chain.pop() {
-            Some(slot) => Ok(slot),
-            None => self.refill(),
+        let slots = &mut *self.slots.borrow_mut();
+        loop {
+            if let Some(slot) = slots.pop() {
+                if let Some(FreeSlot(soon)) = slots.get(slots.len().wrapping_sub(AHEAD)) {
+                    soon.prefetch();
+                }
+                return Ok(slot);
+            }
+            self.refill(slots)?;
         }
     }
 
     #[cold]
-    fn refill(&self) -> io::Result<FreeSlot> {
-        let NonEmpty { first, rest } = match self.spare.take() {
-            Some(chain) => chain,
-            None => shared().take_chain()?,
-        };
-        self.chain.fill_from(&rest);
-        Ok(first)
+    fn refill(&self, slots: &mut Slots) -> io::Result<()> {
+        let spare = &mut *self.spare.borrow_mut();
+        if spare.is_empty() {
+            return shared().refill(slots);
+        }
+        mem::swap(slots, spare);
+        Ok(())
     }
 
     #[inline]
     pub(crate) fn give(&self, slot: FreeSlot) {
-        if self.chain.length() >= BATCH {
-            self.overflow();
+        let slots = &mut *self.slots.borrow_mut();
+        if slots.len() >= BATCH {
+            self.make_room(slots);
         }
-        self.chain.push(slot);
+        slots.push(slot);
     }
 
     #[cold]
-    fn overflow(&self) {
-        if let Some(spare) = self.spare.replace(self.chain.take()) {
-            shared().full.push(spare);
+    fn make_room(&self, slots: &mut Slots) {
+        let spare = &mut *self.spare.borrow_mut();
+        if !spare.is_empty() {
+            shared().put(spare);
         }
+        mem::swap(slots, spare);
     }
 }
 
 impl Drop for Cache {
     fn drop(&mut self) {
-        let shared = shared();
-        shared.loose.append(&self.chain);
-        if let Some(NonEmpty { first, rest }) = self.spare.take() {
-            shared.loose.push(first);
-            shared.loose.append(&rest);
+        let mut shared = shared();
+        for slots in [&self.slots, &self.spare] {
+            slots.take().into_iter().for_each(|slot| shared.give_one(slot));
         }
     }
 }
@@ -265,11 +242,7 @@ pub(crate) fn take() -> io::Result<FreeSlot> {
 
 /// Gives back a slot on a thread that is no worker.
 pub(crate) fn give(slot: FreeSlot) {
-    let shared = &mut *shared();
-    shared.loose.push(slot);
-    if shared.loose.length() >= BATCH {
-        shared.full.extend(shared.loose.take());
-    }
+    shared().give_one(slot);
 }
 
 /// Calls `visit` with every slot of the process that was ever handed out. What lives there, if anything,
