@@ -157,6 +157,7 @@ pub trait Source: Sealed {
 impl<T> Source for Receiver<T> {
     type Item = T;
 
+    #[inline]
     fn arm(&self) -> RecvArm<'_, T> {
         RecvArm::new(match &self.flavor {
             Flavor::Chan(chan) => Feed::Chan(Held::Borrowed(chan)),
@@ -169,6 +170,7 @@ impl<T> Source for Receiver<T> {
 impl<S: Source + ?Sized> Source for &S {
     type Item = S::Item;
 
+    #[inline]
     fn arm(&self) -> RecvArm<'_, S::Item> {
         (**self).arm()
     }
@@ -252,6 +254,7 @@ pub struct RecvArm<'a, T> {
 }
 
 impl<'a, T> RecvArm<'a, T> {
+    #[inline]
     fn new(feed: Feed<'a, T>) -> RecvArm<'a, T> {
         RecvArm {
             feed,
@@ -279,11 +282,13 @@ impl<'a, T> RecvArm<'a, T> {
     }
 
     /// What was received, after it has gone ahead.
+    #[inline]
     pub fn finish(self) -> Result<T, RecvError> {
         self.result()
     }
 
     /// The same, once.
+    #[inline]
     pub(crate) fn result(&self) -> Result<T, RecvError> {
         match self.outcome.replace(Outcome::Open) {
             // SAFETY: moved to here, and with the outcome put back, only once from here.
@@ -401,11 +406,13 @@ impl<'a, T> SendArm<'a, T> {
     }
 
     /// Whether the value was sent, after it has gone ahead.
+    #[inline]
     pub fn finish(self) -> Result<(), SendError<T>> {
         self.result()
     }
 
     /// The same, once.
+    #[inline]
     pub(crate) fn result(&self) -> Result<(), SendError<T>> {
         match self.outcome.get() {
             Outcome::Moved => Ok(()),

@@ -47,11 +47,13 @@ pub mod macros {
     }
 
     /// A receive arm.
+    #[inline]
     pub fn recv<T, S: Source<Item = T> + ?Sized>(source: &S) -> RecvArm<'_, T> {
         source.arm()
     }
 
     /// A send arm.
+    #[inline]
     pub fn send<T, S: Sink<Item = T> + ?Sized>(sink: &S, value: T) -> SendArm<'_, T> {
         sink.arm(value)
     }
@@ -97,9 +99,15 @@ struct Entry<'a> {
 
 /// Lets one of `count` arms go ahead, and says which; `None` when none could within the limit.
 fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Option<usize> {
-    let mut entries: SmallVec<[Entry<'a>; FEW]> =
-        (0..count).map(|index| Entry { arm: arm(index), lock: arm(index).lock(), index }).collect();
-    let mut locks: SmallVec<[&Lock; FEW]> = entries.iter().filter_map(|entry| entry.lock).collect();
+    // Filled where they stay: they are too large to be moved for nothing.
+    let mut entries: SmallVec<[Entry<'a>; FEW]> = SmallVec::new();
+    let mut locks: SmallVec<[&Lock; FEW]> = SmallVec::new();
+    for index in 0..count {
+        let arm = arm(index);
+        let lock = arm.lock();
+        entries.push(Entry { arm, lock, index });
+        locks.extend(lock);
+    }
     sort_and_dedup(&mut locks);
     run_entries(&mut entries, &locks, limit)
 }
@@ -163,19 +171,23 @@ fn shuffle(entries: &mut [Entry<'_>]) {
     }
     let mut random = current::random();
     for last in (1..entries.len()).rev() {
-        let bound = last as u64 + 1;
-        entries.swap(last, (random % bound) as usize);
-        random = (random / bound) ^ random.rotate_left(29);
+        // The whole part of a fraction of the bound, which is cheaper than a remainder.
+        let chosen = u128::from(random) * (last as u128 + 1) >> 64;
+        entries.swap(last, chosen as usize);
+        random = random.rotate_left(29).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
 
 /// In the order of their addresses, each once.
 fn sort_and_dedup(locks: &mut SmallVec<[&Lock; FEW]>) {
-    if locks.len() < 2 {
-        return;
-    }
     let address = |lock: &Lock| ptr::from_ref(lock).addr();
-    locks.sort_unstable_by_key(|lock| address(lock));
+    // Most selects have two channels.
+    match locks.as_mut_slice() {
+        [] | [_] => return,
+        [a, b] if address(a) < address(b) => return,
+        [a, b] if address(a) > address(b) => return std::mem::swap(a, b),
+        _ => locks.sort_unstable_by_key(|lock| address(lock)),
+    }
     locks.dedup_by_key(|lock| address(lock));
 }
 
