@@ -160,6 +160,11 @@ impl Pair {
         Pair { own, resumer: Context::empty() }
     }
 
+    /// Its stack pointer, while it is stopped.
+    pub(crate) fn stack_pointer(&self) -> usize {
+        self.own.stack_pointer()
+    }
+
     /// The stack pointer of its resumer, who waits if the coroutine is active.
     pub(crate) fn resumer_stack_pointer(&self) -> usize {
         self.resumer.rsp

@@ -122,13 +122,13 @@ pub(crate) struct Header {
     next: Cell<Option<GoroutineRef>>,
     vtable: Cell<Option<&'static Vtable>>,
     site: Cell<&'static Location<'static>>,
-    id: Cell<u64>,
+    coroutine: Cell<Option<Runner>>,
     /// What the scheduler knows as the home worker; this layer does not.
     home: AtomicPtr<()>,
     /// [`joiner`]: who waits for the end, or that there was one.
     join: AtomicPtr<Parker>,
     join_generation: AtomicU64,
-    coroutine: Cell<Option<Runner>>,
+    id: Cell<u64>,
     /// Null, or from a box.
     extra: AtomicPtr<Extra>,
 }
@@ -191,6 +191,16 @@ impl GoroutineRef {
     #[inline]
     pub(crate) fn prefetch(self) {
         arch::prefetch_for_write(self.0.as_ptr().cast());
+    }
+
+    /// Where it will go on.
+    ///
+    /// # Safety
+    /// The caller is who may touch its coroutine, and nobody else does meanwhile.
+    #[inline]
+    pub(crate) unsafe fn runner<'a>(self) -> Option<&'a Runner> {
+        // SAFETY: slots are never unmapped, and nobody changes it by the contract above.
+        unsafe { (*self.0.as_ref().coroutine.as_ptr()).as_ref() }
     }
 
     /// A reference to whatever goroutine lives in the slot, if any.

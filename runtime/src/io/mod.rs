@@ -226,6 +226,7 @@ impl Io {
         if let Some(pause) = call.pause {
             return pause_until(pause, deadline, reason, call);
         }
+        self.source.set_user(self);
         loop {
             let parking = Parking::open();
             let ticket = parking.ticket();

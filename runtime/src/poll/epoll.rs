@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Reports taken at once.
 const BATCH: usize = 256;
+/// How many reports before its own one is announced.
+const AHEAD: usize = 4;
 /// The token of the eventfd; no source has it.
 const WAKE_UP: u64 = 0;
 
@@ -56,13 +58,21 @@ impl Backend for Epoll {
         let _gone = self.control(libc::EPOLL_CTL_DEL, fd, 0, WAKE_UP);
     }
 
-    fn wait(&self, wait: Wait, mut report: impl FnMut(u64, Readiness)) -> Reports {
+    fn wait(
+        &self,
+        wait: Wait,
+        announce: impl Fn(u64),
+        mut report: impl FnMut(u64, Readiness),
+    ) -> Reports {
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); BATCH];
         let count = self.wait_raw(&mut events, wait);
         let mut reports = Reports { sources: 0, woken: false };
-        for event in &events[..count] {
-            // SAFETY: the kernel has written the first `count`.
-            let event = unsafe { event.assume_init() };
+        // SAFETY: the kernel has written the first `count`.
+        let events = unsafe { events[..count].assume_init_ref() };
+        for (index, &event) in events.iter().enumerate() {
+            if let Some(&soon) = events.get(index + AHEAD) {
+                announce(soon.u64);
+            }
             let (flags, token) = (event.events, event.u64);
             if token == WAKE_UP {
                 reports.woken = true;

@@ -98,8 +98,13 @@ trait Backend: Sized {
     /// `token` is reported from now on, at once if the descriptor is ready.
     fn add(&self, fd: RawFd, token: u64) -> io::Result<()>;
     fn remove(&self, fd: RawFd);
-    /// Waits, then reports what there is.
-    fn wait(&self, wait: Wait, report: impl FnMut(u64, Readiness)) -> Reports;
+    /// Waits, then reports what there is. What is reported soon, is announced by its token.
+    fn wait(
+        &self,
+        wait: Wait,
+        announce: impl Fn(u64),
+        report: impl FnMut(u64, Readiness),
+    ) -> Reports;
     fn wake(&self);
 }
 
@@ -127,13 +132,13 @@ impl Poller {
     /// reports came. Who is to run goes to `ready`, without a lock held.
     pub(crate) fn poll(&self, wait: Wait, mut ready: impl FnMut(Runnable)) -> usize {
         let report = |token, readiness| Source::notice(token, readiness, &mut ready);
-        self.backend.wait(wait, report).sources
+        self.backend.wait(wait, Source::prefetch, report).sources
     }
 
     /// The same for somebody else, because the owner does not come to it. Does not wait.
     pub(crate) fn poll_for_owner(&self, mut ready: impl FnMut(Runnable)) {
         let report = |token, readiness| Source::notice(token, readiness, &mut ready);
-        if self.backend.wait(Wait::No, report).woken {
+        if self.backend.wait(Wait::No, Source::prefetch, report).woken {
             // It was meant for the owner.
             self.backend.wake();
         }

@@ -1,8 +1,9 @@
 //! A descriptor as the pollers see it. The protocol is at the head of `mod.rs`.
 
 use super::{Direction, Poller, Readiness};
+use crate::arch;
 use crate::primitive::Locked;
-use crate::primitive::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::primitive::pool::Pool;
 use crate::ticket::{Cause, Claim, Runnable, Ticket};
 use std::collections::VecDeque;
@@ -25,6 +26,8 @@ pub(crate) struct Source {
     /// When the last one was woken, there were more in line. Whoever comes to the line later has tried later, too,
     /// and waits for another change.
     crowded: [AtomicBool; 2],
+    /// What those who wait touch first when they go on, to be fetched in time.
+    user: AtomicPtr<u8>,
     state: Locked<State>,
 }
 
@@ -137,6 +140,7 @@ impl Source {
             drained: AtomicU32::new(0),
             restless: AtomicBool::new(false),
             crowded: [AtomicBool::new(false), AtomicBool::new(false)],
+            user: AtomicPtr::new(ptr::null_mut()),
             state: Locked::new(State {
                 lease: 0,
                 closed: false,
@@ -169,6 +173,12 @@ impl Source {
             poller.remove(fd, copied);
         }
         FREE.give_back(self);
+    }
+
+    /// Whoever waits next touches that first when it goes on: a hint.
+    #[inline]
+    pub(crate) fn set_user<T>(&self, user: &T) {
+        self.user.store(ptr::from_ref(user).cast_mut().cast(), Ordering::Relaxed);
     }
 
     /// To be read before a try.
@@ -242,13 +252,21 @@ impl Source {
         address | u64::from(lease) << ADDRESS_BITS
     }
 
+    fn of_token(token: u64) -> *const Source {
+        let address = token & ((1 << ADDRESS_BITS) - 1);
+        ptr::with_exposed_provenance(address as usize)
+    }
+
+    /// A report will come.
+    pub(super) fn prefetch(token: u64) {
+        arch::prefetch_for_write(Source::of_token(token).cast());
+    }
+
     /// A report has come.
     pub(super) fn notice(token: u64, readiness: Readiness, ready: &mut impl FnMut(Runnable)) {
-        let address = token & ((1 << ADDRESS_BITS) - 1);
         let lease = (token >> ADDRESS_BITS) as u16;
-        let source = ptr::with_exposed_provenance::<Source>(address as usize);
         // SAFETY: `token` made it from a source, and sources are never freed.
-        unsafe { &*source }.notice_as(lease, readiness, ready);
+        unsafe { &*Source::of_token(token) }.notice_as(lease, readiness, ready);
     }
 
     /// The same for one lease of this source.
@@ -258,6 +276,7 @@ impl Source {
         readiness: Readiness,
         ready: &mut impl FnMut(Runnable),
     ) {
+        arch::prefetch_for_write(self.user.load(Ordering::Relaxed));
         let mut state = self.state.lock();
         if state.lease != lease {
             return;

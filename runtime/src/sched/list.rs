@@ -31,6 +31,11 @@ impl<N: Node> List<N> {
     }
 
     #[inline]
+    pub(crate) fn first(&self) -> Option<N> {
+        self.head.get()
+    }
+
+    #[inline]
     pub(crate) fn push_back(&self, node: N) {
         node.next().set(None);
         match self.tail.replace(Some(node)) {

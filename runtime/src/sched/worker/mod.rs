@@ -15,10 +15,12 @@
 //!
 //! # Where am I
 //!
-//! `turn.rs` chooses, starts and resumes; `rest.rs` searches, sleeps and ends. Everything here runs on the worker's own stack, except what a goroutine calls: [`Worker::spawn`],
-//! [`Worker::suspend`], [`Worker::ready`], [`Worker::run_in_place`]. After `suspend` a migratable
-//! goroutine may be on another worker, so it must not use `self` any more.
+//! `turn.rs` chooses, starts and resumes; `ahead.rs` has the memory of those fetched that are next; `rest.rs` searches,
+//! sleeps and ends. Everything here runs on the worker's own stack, except what a goroutine calls: [`Worker::spawn`],
+//! [`Worker::suspend`], [`Worker::ready`], [`Worker::run_in_place`]. After `suspend` a migratable goroutine may be on
+//! another worker, so it must not use `self` any more.
 
+mod ahead;
 mod rest;
 mod turn;
 
@@ -77,6 +79,10 @@ pub(crate) struct Worker {
     put_off: Cell<u32>,
     /// How far the others were when its last search began, by their epochs.
     seen: RefCell<Vec<u64>>,
+    /// How deep the last goroutine was that parked here.
+    depth: Cell<usize>,
+    /// How many of those that are ready may not be in the cache.
+    cold: Cell<usize>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
@@ -103,6 +109,8 @@ impl Worker {
             spoken_to: Cell::new(false),
             put_off: Cell::new(0),
             seen: RefCell::new(Vec::new()),
+            depth: Cell::new(0),
+            cold: Cell::new(0),
             reports: Cell::new(0),
             stopping: Cell::new(false),
         };

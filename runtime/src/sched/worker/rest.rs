@@ -137,7 +137,7 @@ impl Worker {
             Some(length) => Wait::For(length),
             None => Wait::Forever,
         };
-        self.reports.set(station.poller().poll(wait, sched::ready));
+        self.poll_for(wait);
         station.sleeper.finish();
     }
 

@@ -53,6 +53,7 @@ impl Worker {
             self.give_away();
         }
         if let Some(goroutine) = self.ready.pop_front() {
+            self.prefetch_next();
             return Some(goroutine);
         }
         if surplus {
@@ -137,10 +138,16 @@ impl Worker {
 
     /// Looks for what has become ready meanwhile.
     pub(super) fn poll(&self) {
-        let poller = self.station().poller();
-        if poller.is_used() {
-            self.reports.set(poller.poll(Wait::No, sched::ready));
+        if self.station().poller().is_used() {
+            self.poll_for(Wait::No);
         }
+    }
+
+    /// The same, even if there are no sockets, and maybe after a wait.
+    pub(super) fn poll_for(&self, wait: Wait) {
+        let reports = self.station().poller().poll(wait, sched::ready);
+        self.reports.set(reports);
+        self.fetch_ready(reports);
     }
 
     /// Out of work: if many reports came together the last time, there are most likely more by now, and it is cheaper
@@ -308,6 +315,7 @@ impl Worker {
                 }
             }
             Suspend::Park => {
+                self.depth.set(runner.depth());
                 goroutine.coroutine().set(Some(runner));
                 if goroutine.affinity() == Affinity::Any {
                     goroutine.set_home(self.here());
