@@ -172,7 +172,7 @@ fn shuffle(entries: &mut [Entry<'_>]) {
     let mut random = current::random();
     for last in (1..entries.len()).rev() {
         // The whole part of a fraction of the bound, which is cheaper than a remainder.
-        let chosen = u128::from(random) * (last as u128 + 1) >> 64;
+        let chosen = (u128::from(random) * (last as u128 + 1)) >> 64;
         entries.swap(last, chosen as usize);
         random = random.rotate_left(29).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
