@@ -110,7 +110,7 @@ impl Shared {
             _ => self.slabs.push_mut(Slab::map(huge)?),
         };
         let count = BATCH.min(slab.slots - slab.carved);
-        slots.reserve_exact(count);
+        slots.try_reserve_exact(count).map_err(|_| io::ErrorKind::OutOfMemory)?;
         slots.extend((0..count).map(|_| slab.carve()));
         Ok(())
     }

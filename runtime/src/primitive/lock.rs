@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// For how many spins it is left alone at first: some dozen times what its owner needs.
 #[cfg(not(loom))]
 const SHORT_PAUSE: usize = 32;
-/// And at last, about ten microseconds.
+/// And at last, about five microseconds.
 #[cfg(not(loom))]
-const LONG_PAUSE: usize = 256;
+const LONG_PAUSE: usize = 128;
 
 /// The bare lock.
 #[cfg(not(loom))]

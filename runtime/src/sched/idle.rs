@@ -23,9 +23,11 @@
 //! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
 //!   and searches before it sleeps.
-//! * *Nap*: a searcher that sees only a little, with whose owner it soon begins to run, gives up searching without a
-//!   word. It comes back as a searcher within [`LONGEST_NAP`], before it does anything else. So for the claim it is a
-//!   searcher that is slow.
+//! * *Nap*: a searcher that sees only a little, whose owners go on, looks away for a while. It stays counted, apart from
+//!   the others, and searches again before it does anything else. So for the claim it is a searcher, if a slow one: after
+//!   [`MOST_NAPS`] naps in a row it searches to the end, for an owner that goes on need not come to its queue.
+//! * *Seen a napper*: so who pushes where there is only a little wakes nobody else, who would only nap as well. Where
+//!   there is more, the pusher wakes a sleeper as if the napper were busy.
 //!
 //! A sleeper's inbox is not covered by this: whoever pushes there wakes that very worker.
 //!
@@ -33,13 +35,14 @@
 //! (`worker/rest.rs`), and those of the loom models, which have queues that only count.
 
 use super::event::Sleeper;
-use crate::primitive::atomic::{AtomicU32, Ordering};
+use crate::primitive::atomic::{AtomicU64, Ordering};
 use crate::primitive::{MODELLED, Mutex};
 use std::hint;
 use std::time::Duration;
 
-const SEARCHING: u32 = 1 << 16;
-const SLEEPING: u32 = 1;
+const SEARCHING: u64 = 1 << 32;
+const NAPPING: u64 = 1 << 16;
+const SLEEPING: u64 = 1;
 
 /// How often a searching worker looks into all queues before it sleeps, and how long it waits between
 /// two looks: 20 to 50 µs in all, about what a sleep and a wake-up cost.
@@ -54,6 +57,8 @@ const SHORT_PATIENCE: usize = SEARCH_ROUNDS / 10;
 const SHORTEST_NAP: Duration = Duration::from_micros(20);
 /// Each nap in a row is twice as long, up to this.
 const LONGEST_NAP: Duration = Duration::from_micros(160);
+/// After so many in a row it searches without a nap.
+const MOST_NAPS: u32 = if MODELLED { 1 } else { 8 };
 
 /// What a searcher leaves where it is, for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,11 +116,11 @@ enum Search<G> {
 
 #[derive(Debug)]
 pub(crate) struct Idle {
-    /// Searching workers in the high half, sleeping ones in the low half.
-    counts: AtomicU32,
+    /// Sleeping workers in the lowest 16 bits, napping ones in the next, searching ones above.
+    counts: AtomicU64,
     /// The sleepers, longest asleep first. Changed together with the counts.
     sleepers: Mutex<Vec<u16>>,
-    most_searching: u32,
+    most_searching: u64,
 }
 
 /// Evidence that its holder is counted as searching.
@@ -126,9 +131,9 @@ pub(crate) struct Searching(());
 impl Idle {
     pub(crate) fn new(workers: usize) -> Idle {
         Idle {
-            counts: AtomicU32::new(0),
+            counts: AtomicU64::new(0),
             sleepers: Mutex::new(Vec::new()),
-            most_searching: (workers as u32).div_ceil(2),
+            most_searching: (workers as u64).div_ceil(2),
         }
     }
 
@@ -158,10 +163,10 @@ impl Idle {
         if searching.is_none() && !surplus && !worker.is_in_haste() {
             searching = self.try_search();
         }
-        let mut nap = SHORTEST_NAP;
+        let mut naps = 0;
         loop {
             if let Some(token) = searching {
-                match search(worker) {
+                match search(worker, naps < MOST_NAPS) {
                     Search::Stolen(goroutine) => {
                         self.stop_searching(worker, token);
                         return Some(goroutine);
@@ -171,15 +176,14 @@ impl Idle {
                         return None;
                     }
                     Search::Left => {
-                        self.nap(worker, token, nap);
-                        nap = (2 * nap).min(LONGEST_NAP);
-                        searching = self.try_search();
+                        let length = (SHORTEST_NAP * (1 << naps)).min(LONGEST_NAP);
+                        let token = self.nap(worker, token, length);
                         if worker.is_surplus() {
-                            if let Some(token) = searching {
-                                self.stop_searching(worker, token);
-                            }
+                            self.stop_searching(worker, token);
                             return None;
                         }
+                        naps += 1;
+                        searching = Some(token);
                         continue;
                     }
                     Search::Nothing => searching = Some(token),
@@ -203,11 +207,12 @@ impl Idle {
     }
 
     /// Neither searches nor counts as a sleeper for a while.
-    fn nap(&self, worker: &impl Searcher, searching: Searching, length: Duration) {
-        let Searching(()) = searching;
-        self.counts.fetch_sub(SEARCHING, Ordering::SeqCst);
+    fn nap(&self, worker: &impl Searcher, searching: Searching, length: Duration) -> Searching {
+        self.counts.fetch_sub(SEARCHING - NAPPING, Ordering::SeqCst);
         worker.nap(length);
         worker.woken();
+        self.counts.fetch_add(SEARCHING - NAPPING, Ordering::SeqCst);
+        searching
     }
 
     fn sleep(
@@ -248,22 +253,30 @@ impl Idle {
         Some(Searching(()))
     }
 
-    /// Something was pushed. The sleeper that is returned must be woken.
+    /// Something was pushed, to where there is only a little. The sleeper that is returned must be woken.
     #[inline]
-    pub(crate) fn notify(&self) -> Option<usize> {
+    pub(crate) fn notify(&self, is_little: impl FnOnce() -> bool) -> Option<usize> {
         let counts = self.counts.load(Ordering::Relaxed);
-        if counts >= SEARCHING || counts == 0 { None } else { self.pick(|_| true) }
+        if counts >= SEARCHING || counts.is_multiple_of(NAPPING) {
+            return None;
+        }
+        if counts >= NAPPING && is_little() { None } else { self.pick(|_| true) }
     }
 
     /// Whether a worker searches or sleeps; may be outdated.
     #[inline]
     pub(crate) fn is_anyone_idle(&self) -> bool {
-        self.counts.load(Ordering::Relaxed) != 0
+        let counts = self.counts.load(Ordering::Relaxed);
+        counts >= SEARCHING || !counts.is_multiple_of(NAPPING)
     }
 
     /// Whether a worker sleeps; may be outdated.
-    #[inline]
-    pub(crate) fn has_sleepers(&self) -> bool {
+    fn has_sleepers(&self) -> bool {
+        !self.counts.load(Ordering::Relaxed).is_multiple_of(NAPPING)
+    }
+
+    /// Whether a worker sleeps or naps; may be outdated.
+    pub(crate) fn is_anyone_resting(&self) -> bool {
         !self.counts.load(Ordering::Relaxed).is_multiple_of(SEARCHING)
     }
 
@@ -303,7 +316,7 @@ impl Idle {
     }
 }
 
-fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
+fn search<S: Searcher>(worker: &S, may_nap: bool) -> Search<S::Goroutine> {
     let rounds = if worker.is_in_haste() { SHORT_PATIENCE } else { SEARCH_ROUNDS };
     worker.watch();
     for round in 0..rounds {
@@ -322,7 +335,7 @@ fn search<S: Searcher>(worker: &S) -> Search<S::Goroutine> {
         if let Some(goroutine) = worker.steal(patience) {
             return Search::Stolen(goroutine);
         }
-        if patience != Patience::Long && worker.sees_others_getting_on() {
+        if may_nap && patience != Patience::Long && worker.sees_others_getting_on() {
             return Search::Left;
         }
         for _ in 0..SEARCH_PAUSE {

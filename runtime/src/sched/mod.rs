@@ -230,7 +230,18 @@ impl Shared {
     /// A sleeping worker, if one is needed, wakes up for what was just pushed.
     #[inline]
     fn notify(&self) {
-        if let Some(index) = self.idle.notify() {
+        self.notify_unless(|| false);
+    }
+
+    /// The same after a push to a station.
+    #[inline]
+    fn notify_of(&self, station: &Station) {
+        self.notify_unless(|| station.has_little());
+    }
+
+    #[inline]
+    fn notify_unless(&self, is_little: impl FnOnce() -> bool) {
+        if let Some(index) = self.idle.notify(is_little) {
             self.stations[index].wake();
         }
     }

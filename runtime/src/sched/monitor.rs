@@ -254,7 +254,7 @@ impl Watch {
         }
         let waiting =
             || !shared.injector.is_empty() || shared.stations().iter().any(|s| s.has_spare_work());
-        if progress >= wanted || !waiting() || shared.idle.has_sleepers() {
+        if progress >= wanted || !waiting() || shared.idle.is_anyone_resting() {
             self.waited = 0;
             return true;
         }

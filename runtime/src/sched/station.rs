@@ -18,6 +18,9 @@ use std::ptr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+/// So little work is left to its worker for a moment.
+const FEW: usize = 2;
+
 #[derive(Debug)]
 pub(crate) struct Station {
     runtime: Weak<Shared>,
@@ -196,6 +199,11 @@ impl Station {
     /// How much there is to steal, as far as the caller can see.
     pub(super) fn spare_work(&self) -> usize {
         self.fresh.len() + self.ready.len() + self.hogs.len()
+    }
+
+    /// Whether that is so little that it is best left to its worker, if that one goes on.
+    pub(super) fn has_little(&self) -> bool {
+        self.spare_work() <= FEW
     }
 
     /// Whether there is something to steal.

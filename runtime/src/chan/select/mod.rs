@@ -197,8 +197,9 @@ pub(crate) struct Locks<'a>(&'a [&'a Lock]);
 impl<'a> Locks<'a> {
     /// Takes them one after the other.
     pub(crate) fn take(locks: &'a [&'a Lock]) -> Locks<'a> {
-        for lock in locks {
-            lock.lock();
+        for (index, lock) in locks.iter().enumerate() {
+            // The first one need not hurry; after that others wait for it.
+            if index == 0 { lock.lock() } else { lock.lock_eagerly() }
         }
         Locks(locks)
     }

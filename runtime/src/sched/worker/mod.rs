@@ -220,7 +220,7 @@ impl Worker {
         goroutine.set_home(self.here());
         station.tally.count_spawned();
         station.fresh.push(goroutine);
-        self.shared.notify();
+        self.shared.notify_of(station);
         Ok(())
     }
 
@@ -238,7 +238,7 @@ impl Worker {
 
     fn push_migratable(&self, goroutine: GoroutineRef) {
         self.station().ready.push(goroutine);
-        self.shared.notify();
+        self.shared.notify_of(self.station());
     }
 
     /// Gives the worker back. Returns when the goroutine runs again, maybe on another worker.

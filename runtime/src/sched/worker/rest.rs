@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 
 /// How often a worker looks for an answer: 5 to 15 µs.
 const LINGER: usize = 500;
-/// So little work is left to its worker for a moment.
-const FEW: usize = 2;
 
 impl Searcher for Worker {
     type Goroutine = GoroutineRef;
@@ -68,7 +66,7 @@ impl Searcher for Worker {
         let residents = |station: &Station| station.residents.load(Ordering::Relaxed);
         let here = residents(self.station());
         let leaves = |victim: &Station| match patience {
-            Patience::Long => residents(victim) < here || victim.spare_work() <= FEW,
+            Patience::Long => residents(victim) < here || victim.has_little(),
             Patience::Short => residents(victim) < here,
             Patience::None => false,
         };
@@ -104,14 +102,14 @@ impl Searcher for Worker {
         let seen = self.seen.borrow();
         let mut little = false;
         for (index, station) in self.shared.stations().iter().enumerate() {
-            match station.spare_work() {
-                0 => continue,
-                1..=FEW => little = true,
-                _ => return false,
+            if !station.has_spare_work() {
+                continue;
             }
-            if seen.get(index) == Some(&station.epoch.load(Ordering::Relaxed)) {
+            let epoch = station.epoch.load(Ordering::Relaxed);
+            if !station.has_little() || seen.get(index) == Some(&epoch) {
                 return false;
             }
+            little = true;
         }
         little
     }

@@ -238,7 +238,11 @@ impl Worker {
         let index = station.index;
         match self.shared.idle.pick(|sleeper| sleeper == index) {
             Some(_) => station.wake(),
-            None => self.shared.notify(),
+            None => {
+                // It may nap.
+                station.wake();
+                self.shared.notify();
+            }
         }
         true
     }
