@@ -392,7 +392,7 @@ fn check(cases: u32) {
 
 #[test]
 fn on_a_thread() {
-    alone(|| check(2000));
+    alone(|| check(1000));
 }
 
 /// Several at once, so that others run while one parks.
@@ -400,7 +400,7 @@ fn on_a_thread() {
 fn in_goroutines() {
     at(&[1, 2], &[false, true], Duration::from_secs(60), |setup| {
         setup.run(|| {
-            let all: Vec<_> = (0..4).map(|_| fibra::go!(stack = 1 << 20, check(250))).collect();
+            let all: Vec<_> = (0..4).map(|_| fibra::go!(stack = 1 << 20, check(100))).collect();
             all.into_iter().for_each(fibra_tests::join);
         });
     });
