@@ -24,7 +24,7 @@
 //! unmapped. That is what lets the fault handler look slots up without a lock (`overflow.rs`).
 //!
 //! Files: `size.rs` (checked sizes), `region.rs` (address space), `guard.rs` (guards, their
-//! budget, the environment), `pool.rs` (reuse), `overflow.rs` (the fault handler),
+//! budget, the environment), `pool.rs` (reuse), `kept.rs` (the same within a thread), `overflow.rs` (the fault handler),
 //! `signal_writer.rs` (text without allocation), `alternate.rs` (the stack the handler runs on).
 
 use std::io;
@@ -34,6 +34,7 @@ use std::time::Duration;
 
 mod alternate;
 mod guard;
+mod kept;
 mod overflow;
 mod pool;
 mod region;
@@ -127,15 +128,19 @@ impl Stack {
     }
 }
 
-/// Takes a stack from the shared pool, the one released last first, else makes a new one.
+/// Takes the stack that the thread released last, or one from the shared pool, else makes a new one.
 ///
 /// # Errors
 ///
 /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) when address space or memory maps run out, with a
 /// text that says which limit to raise; what [`check_environment`] reports; `Unsupported` when
 /// [`GuardKind::Install`] was demanded of a kernel that lacks it. Nothing is lost by an error.
+#[inline]
 pub(crate) fn acquire(size: StackSize) -> io::Result<Stack> {
-    POOL.acquire(size)
+    match kept::take(size) {
+        Some(stack) => Ok(stack),
+        None => POOL.acquire(size),
+    }
 }
 
 /// The label of the pool's stack that `stack_pointer` lies in, which is that of the caller.
@@ -143,9 +148,13 @@ pub(crate) fn label_at(stack_pointer: usize) -> Option<(Describe, *const ())> {
     overflow::label(Region::slot_at(stack_pointer)?)
 }
 
-/// Gives a stack back to the shared pool; it is the next to be acquired.
+/// Gives a stack back. It is the next to be acquired by this thread, which keeps one until it ends; what it kept before
+/// goes to the shared pool.
+#[inline]
 pub(crate) fn release(stack: Stack) {
-    POOL.release(stack);
+    if let Some(other) = kept::keep(stack) {
+        POOL.release(other);
+    }
 }
 
 /// Gives several stacks back, the hottest last; takes the lock once for each run of one size.
@@ -158,7 +167,7 @@ pub(crate) fn release_batch(stacks: impl IntoIterator<Item = Stack>) {
 /// Returns the memory of stacks that lay in the pool for at least `keep_idle_for` to the system.
 ///
 /// True when pooled stacks still hold memory: come back later. Makes one system call per idle
-/// stack, outside the lock. Stacks that a worker keeps in a cache of its own are out of its reach.
+/// stack, outside the lock. Stacks that a worker or a thread keeps for itself are out of its reach.
 pub(crate) fn trim(keep_idle_for: Duration) -> bool {
     POOL.trim(keep_idle_for)
 }
@@ -170,7 +179,10 @@ pub(crate) fn force_guard(kind: GuardKind) {
 
 /// How many stacks there are, and in which state; not one atomic snapshot over all sizes.
 pub(crate) fn census() -> Census {
-    POOL.census()
+    let kept = kept::count();
+    let census = POOL.census();
+    let (in_use, pooled) = (census.in_use.saturating_sub(kept), census.pooled + kept);
+    Census { in_use, pooled, warm: census.warm + kept, ..census }
 }
 
 /// Locks, and ignores poison: no lock of this module is held across code that can leave its data

@@ -120,3 +120,34 @@ fn a_kernel_out_of_maps_is_an_error_and_loses_nothing() {
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     });
 }
+
+#[test]
+fn a_thread_keeps_the_stack_that_it_released_last() {
+    passes_in_child("a_thread_keeps_the_stack_that_it_released_last", &[], || {
+        let size = StackSize::MIN;
+        let counts = || (census().in_use, census().pooled);
+        let kept = std::thread::spawn(move || {
+            let (first, second) = (acquire(size).unwrap(), acquire(size).unwrap());
+            assert_eq!(counts(), (2, 0));
+            let places = [first.top(), second.top()];
+            release(first);
+            release(second);
+            assert_eq!(counts(), (0, 2));
+            let again = acquire(size).unwrap();
+            assert_eq!(again.top(), places[1]);
+            // It is of no use for another size.
+            release(again);
+            let larger = acquire(StackSize::new(2 * size.bytes()).unwrap()).unwrap();
+            assert_eq!(larger.size().bytes(), 2 * size.bytes());
+            release(larger);
+            assert_eq!(counts(), (0, 3));
+            places.map(|place| place.addr())
+        });
+        let places = kept.join().unwrap();
+        // What the thread kept is everybody's now.
+        assert_eq!(counts(), (0, 3));
+        let stacks = [acquire(size).unwrap(), acquire(size).unwrap()];
+        assert!(stacks.iter().all(|stack| places.contains(&stack.top().addr())));
+        stacks.into_iter().for_each(release);
+    });
+}
