@@ -43,6 +43,8 @@ use std::time::Duration;
 const SEARCHING: u64 = 1 << 32;
 const NAPPING: u64 = 1 << 16;
 const SLEEPING: u64 = 1;
+const NAPPERS: u64 = SEARCHING - NAPPING;
+const SLEEPERS: u64 = NAPPING - SLEEPING;
 
 /// How often a searching worker looks into all queues before it sleeps, and how long it waits between
 /// two looks: 20 to 50 µs in all, about what a sleep and a wake-up cost.
@@ -257,7 +259,7 @@ impl Idle {
     #[inline]
     pub(crate) fn notify(&self, is_little: impl FnOnce() -> bool) -> Option<usize> {
         let counts = self.counts.load(Ordering::Relaxed);
-        if counts >= SEARCHING || counts.is_multiple_of(NAPPING) {
+        if counts >= SEARCHING || counts & SLEEPERS == 0 {
             return None;
         }
         if counts >= NAPPING && is_little() { None } else { self.pick(|_| true) }
@@ -266,18 +268,17 @@ impl Idle {
     /// Whether a worker searches or sleeps; may be outdated.
     #[inline]
     pub(crate) fn is_anyone_idle(&self) -> bool {
-        let counts = self.counts.load(Ordering::Relaxed);
-        counts >= SEARCHING || !counts.is_multiple_of(NAPPING)
+        self.counts.load(Ordering::Relaxed) & !NAPPERS != 0
     }
 
     /// Whether a worker sleeps; may be outdated.
     fn has_sleepers(&self) -> bool {
-        !self.counts.load(Ordering::Relaxed).is_multiple_of(NAPPING)
+        self.counts.load(Ordering::Relaxed) & SLEEPERS != 0
     }
 
     /// Whether a worker sleeps or naps; may be outdated.
     pub(crate) fn is_anyone_resting(&self) -> bool {
-        !self.counts.load(Ordering::Relaxed).is_multiple_of(SEARCHING)
+        self.counts.load(Ordering::Relaxed) & (SLEEPERS | NAPPERS) != 0
     }
 
     /// Takes a sleeper that suits off the list; it must be woken.

@@ -239,7 +239,7 @@ impl Shared {
         self.notify_unless(|| station.has_little());
     }
 
-    #[inline]
+    #[inline(always)]
     fn notify_unless(&self, is_little: impl FnOnce() -> bool) {
         if let Some(index) = self.idle.notify(is_little) {
             self.stations[index].wake();

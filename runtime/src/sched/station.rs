@@ -202,6 +202,7 @@ impl Station {
     }
 
     /// Whether that is so little that it is best left to its worker, if that one goes on.
+    #[cold]
     pub(super) fn has_little(&self) -> bool {
         self.spare_work() <= FEW
     }
