@@ -2,23 +2,31 @@
 //!
 //! Instructions per operation are `(I(2N) - I(N)) / N`: start-up and warm-up drop out. See
 //! `count-instructions.sh`. Calls of the allocator are counted here, behind the warm-up.
+//!
+//! `send` and `receive` are the same loop: callgrind is told which of its two halves counts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fibra::chan::{Receiver, Sender, bounded};
 use fibra::coroutine::{Coroutine, Step};
-use fibra_benches::arguments;
 use fibra_benches::on_fibra::{self, Affinity, Countdown};
+use fibra_benches::{CAPACITY, arguments};
 
-const USAGE: &str =
-    "usage: hot_paths spawn|spawn-join|yield|park-unpark|switch|echo N [fibra|fibra-migratable]";
+const USAGE: &str = "usage: hot_paths WORK N [fibra|fibra-migratable]
+WORK: spawn spawn-join yield park-unpark switch send receive rendezvous select echo";
 
 /// Operations before the allocator's calls are counted: they fill the pools.
 const WARM_UP: usize = 10_000;
 
 /// Goroutines that are spawned before they run, so that the memory in use does not depend on N.
 const WAVE: usize = 1000;
+
+/// Messages that are sent before they are received: they fit into the channel, so that nobody waits.
+const MESSAGES: usize = 100;
+const _: () = assert!(MESSAGES < CAPACITY);
 
 /// The system's allocator; counts the calls.
 struct Counting;
@@ -74,6 +82,9 @@ fn run() -> Option<()> {
         "yield" => yield_now,
         "park-unpark" => park_unpark,
         "switch" => switch,
+        "send" | "receive" => send_and_receive,
+        "rendezvous" => rendezvous,
+        "select" => select,
         "echo" => echo,
         _ => return None,
     };
@@ -115,6 +126,44 @@ fn yield_now(n: usize) {
 /// An operation is an unpark of the other goroutine and a park of this one.
 fn park_unpark(n: usize) {
     on_fibra::hand_over(n, None);
+}
+
+/// An operation is one message into a channel with room for it, and out again. Nobody else uses the channel.
+fn send_and_receive(n: usize) {
+    let (tx, rx) = bounded(CAPACITY);
+    let mut sum = 0;
+    let mut sent = 0;
+    while sent < n {
+        let wave = MESSAGES.min(n - sent);
+        send_wave(&tx, sent..sent + wave);
+        sum += receive_wave(&rx, wave);
+        sent += wave;
+    }
+    assert_eq!(sum, (0..n).sum(), "a message was lost, or came twice");
+}
+
+/// A function of its own, for callgrind: `count-instructions.sh` has its name.
+#[inline(never)]
+fn send_wave(tx: &Sender<usize>, numbers: Range<usize>) {
+    for number in numbers {
+        tx.send(number).expect("there is a receiver");
+    }
+}
+
+/// Their sum. See [`send_wave`].
+#[inline(never)]
+fn receive_wave(rx: &Receiver<usize>, count: usize) -> usize {
+    (0..count).map(|_| rx.recv().expect("so many were sent")).sum()
+}
+
+/// An operation is a number there and back, hence two messages.
+fn rendezvous(n: usize) {
+    on_fibra::ping_pong(n);
+}
+
+/// An operation is a message, to one of two channels in turn.
+fn select(n: usize) {
+    on_fibra::select_of_two(n);
 }
 
 /// An operation is one message to the other goroutine, over a connection, and back.
