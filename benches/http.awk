@@ -10,26 +10,48 @@ function show_work(work,    i, j, who) {
     for (i = 1; i <= contestants[work]; i++) {
         who = contestant[work, i]
         printf "  %-18s", who
-        for (j = 1; j <= figures; j++)
+        for (j = 1; j <= figures; j++) {
             printf " %11.0f", median(work " " who " " figure[j])
+            record("number", work " " who " " figure[j] " " spread(work " " who " " figure[j]))
+        }
         print ""
     }
 }
 
-# Shows the ratios of a goal, each taken within a turn.
-function show_goal(work, name, who, peer, bound, wanted,    ratio, turn, above, below) {
+# The name of the list of ratios of two contestants, each taken within a turn.
+function ratios(work, name, who, peer,    ratio, turn, above, below) {
     ratio = work " " name " " who " / " peer
-    for (turn = 1; turn <= turns; turn++) {
+    for (turn = 1; turn <= turns && !(ratio in taken); turn++) {
         above = sample[work, who, turn, name]
         below = sample[work, peer, turn, name]
         if (above > 0 && below > 0)
             put(ratio, above / below)
     }
+    taken[ratio] = 1
+    return ratio
+}
+
+# Records what Fibra is to each of the others in one work.
+function record_ratios(work,    i, j, k, who, peer, ratio) {
+    for (i = 1; i <= contestants[work]; i++)
+        for (j = 1; j <= contestants[work]; j++)
+            for (k = 1; k <= figures; k++) {
+                who = contestant[work, i]
+                peer = contestant[work, j]
+                ratio = ratios(work, figure[k], who, peer)
+                if (who ~ /^fibra/ && peer !~ /^fibra/ && size[ratio])
+                    record("ratio", work " " who " " peer " " figure[k] " " spread(ratio))
+            }
+}
+
+function show_goal(work, name, who, peer, bound, wanted,    ratio, outcome) {
+    ratio = ratios(work, name, who, peer)
     if (!size[ratio])
         return
+    outcome = (bound == "most" ? median(ratio) <= wanted : median(ratio) >= wanted) ? "met" : "missed"
+    record("goal", work " " who " " peer " " name " " bound " " wanted " " median(ratio) " " outcome)
     printf "%-11s %-10s %-26s %8.3f %8.3f %9.3f  %-5s %4.2f  %s\n", work, name, who " / " peer, \
-        median(ratio), least(ratio), greatest(ratio), bound, wanted, \
-        (bound == "most" ? median(ratio) <= wanted : median(ratio) >= wanted) ? "met" : "missed"
+        median(ratio), least(ratio), greatest(ratio), bound, wanted, outcome
 }
 
 NR == FNR {
@@ -55,8 +77,10 @@ NR == FNR {
 }
 
 END {
-    for (w = 1; w <= works; w++)
+    for (w = 1; w <= works; w++) {
         show_work(order[w])
+        record_ratios(order[w])
+    }
     printf "\n%-11s %-10s %-26s %8s %8s %9s  %s\n", "goals", "figure", "ratio", "median", "least", \
         "greatest", "wanted, at"
     for (g = 1; g <= goals; g++) {

@@ -13,3 +13,16 @@ function median(name,    half) {
     half = int((size[name] + 1) / 2)
     return (list[name, half] + list[name, size[name] + 1 - half]) / 2
 }
+
+# Median, least and greatest, for `record`.
+function spread(name) { return median(name) " " least(name) " " greatest(name) }
+
+# Appends a line to the file BENCH_RESULTS of the environment, if there is one: `kind`, BENCH_SECTION, and the words
+# of `rest`, separated by tabs. report.py reads it.
+function record(kind, rest,    line) {
+    if (ENVIRON["BENCH_RESULTS"] == "")
+        return
+    line = kind " " ENVIRON["BENCH_SECTION"] " " rest
+    gsub(/ /, "\t", line)
+    print line >>ENVIRON["BENCH_RESULTS"]
+}

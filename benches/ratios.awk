@@ -26,21 +26,26 @@ function show_numbers(work,    i, who, j, figure, name) {
             name = work " " who " " figure
             printf "  %-36s %12.1f %12.1f %12.1f %12.1f\n", (figure == "ns" ? who : who ", " figure), \
                 median("all " name), least("all " name), greatest("all " name), median("first " name)
+            record("number", name " " spread("all " name))
+            record("number", work " " who " first-" figure " " spread("first " name))
         }
     }
 }
 
 # Shows a ratio, and keeps it for the table if it is the one that the goal is about.
-function show_ratio(work, who, peer, figure,    name, about) {
+function show_ratio(work, who, peer, figure,    name, about, outcome) {
     about = figure == "ns" ? peer : figure
     name = work ": " who " / " about
     if (!compare(name, work, who, peer, figure))
         return
     printf "  %-36s %12.3f %12.3f %12.3f\n", who " / " about, median(name), least(name), greatest(name)
-    if (about == goal_of[work] && who ~ /^fibra/)
+    record("ratio", work " " who " " about " ns " spread(name))
+    if (about == goal_of[work] && who ~ /^fibra/) {
+        outcome = median(name) <= goal[work] ? "met" : "missed"
+        record("goal", work " " who " " about " ns most " goal[work] " " median(name) " " outcome)
         summary = summary sprintf("%-14s %-26s %8.3f %8.3f %9.3f %6.2f  %s\n", work, who " / " about, \
-            median(name), least(name), greatest(name), goal[work], \
-            median(name) <= goal[work] ? "met" : "missed")
+            median(name), least(name), greatest(name), goal[work], outcome)
+    }
 }
 
 function show_ratios(work,    i, j, who, peer) {

@@ -1,5 +1,7 @@
 # Sourced: the servers, all with two workers, and the load for those that echo. Needs `target`.
 
+source benches/peers.sh
+
 contestants=(fibra fibra-migratable tokio go may epoll)
 
 # Seconds until a server must listen.
@@ -7,9 +9,9 @@ patience=10
 
 build_servers() {
     source benches/go.sh
-    "$go" -C benches/go build -o "$target/go-hello" ./hello
+    for_peer "$go" -C benches/go build -o "$target/go-hello" ./hello
     cargo build --profile bench -p fibra-benches --bin http_hello
-    cargo build --release --manifest-path benches/may/Cargo.toml --target-dir "$target/may"
+    build_may
     local program
     for program in epoll_hello net_load; do
         cc -std=c11 -O2 -Wall -Wextra -pthread -o "$target/$program" "benches/c/$program.c"

@@ -1,6 +1,10 @@
 # Sourced by the scripts that take `[TURNS [WORK...]]`, once they have set `works`, an array of
 # lines that begin with the name of a work. Sets `turns`, and `table`, the lines that were asked for; ends the script
 # with its usage when that makes no sense.
+#
+# From the environment, for `compare` and for tests:
+# * BENCH_DIVISOR: a second field that is a number, operations a round, is divided by it; to see that all works.
+# * BENCH_RESULTS: a file; numbers, ratios, goals and failures are appended to it. report.py says how.
 
 usage() {
     echo "usage: ${0##*/} [TURNS [WORK...]]" >&2
@@ -9,7 +13,7 @@ usage() {
 }
 
 turns=${1:-5}
-[[ $turns =~ ^[1-9][0-9]*$ ]] || usage
+[[ $turns =~ ^[1-9][0-9]*$ && ${BENCH_DIVISOR:=1} =~ ^[1-9][0-9]*$ ]] || usage
 table=()
 for work in "${@:2}"; do
     for line in "${works[@]}"; do
@@ -18,3 +22,43 @@ for work in "${@:2}"; do
     usage
 done
 [[ ${#table[@]} -gt 0 ]] || table=("${works[@]}")
+
+for i in "${!table[@]}"; do
+    read -r work count rest <<<"${table[i]}"
+    [[ $count =~ ^[0-9]+$ ]] || continue
+    count=$((count / BENCH_DIVISOR))
+    table[i]="$work $((count > 0 ? count : 1)) $rest"
+done
+
+# Where a line in BENCH_RESULTS comes from; lists.awk needs it too.
+BENCH_SECTION=$(basename "$0" .sh)
+export BENCH_SECTION
+
+# How many processes of Fibra have failed.
+failures=0
+# Who hung in which work.
+declare -A hung
+
+# A process has failed. If it was over its limit, nobody waits for it again.
+failed() {
+    local who=$1 work=$2 turn=$3 code=$4
+    [[ $code -ne 124 && $code -ne 137 ]] || hung["$who $work"]=1
+    echo "FAILED: $who $work, turn $turn, exit code $code (124: over its limit)" >&2
+    [[ -z ${BENCH_RESULTS:-} ]] ||
+        printf 'failure\t%s\t%s\t%s\t%s\t%s\n' "$BENCH_SECTION" "$work" "$who" "$turn" "$code" >>"$BENCH_RESULTS"
+    [[ $who != fibra* ]] || failures=$((failures + 1))
+}
+
+# Whether a contestant has a turn in a work.
+has_turn() {
+    [[ -z ${hung["$1 $2"]:-} ]]
+}
+
+# Ends the script with a failure if a process of Fibra has failed. That of a peer is its own affair: may, for one,
+# has no room for a million coroutines.
+conclude() {
+    [[ $failures -eq 0 ]] || {
+        echo "$failures processes of Fibra failed" >&2
+        exit 1
+    }
+}

@@ -104,3 +104,32 @@ func node(first, leaves int, parent chan<- int) {
 	}
 	parent <- sum
 }
+
+// forkJoin computes so many Fibonacci numbers, one after the other: of the two parts of each the first is
+// forked.
+func forkJoin(trees int) round {
+	start := time.Now()
+	for range trees {
+		if fib(35) != 9227465 {
+			fail("a part is missing")
+		}
+	}
+	return since(start)
+}
+
+func fib(n int) int {
+	if n <= 12 {
+		return fibAlone(n)
+	}
+	left := make(chan int, 1)
+	go func() { left <- fib(n - 1) }()
+	right := fib(n - 2)
+	return <-left + right
+}
+
+func fibAlone(n int) int {
+	if n < 2 {
+		return n
+	}
+	return fibAlone(n-1) + fibAlone(n-2)
+}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	usage = "usage: rounds spawn|spawn-join|spawn-join-reused|yield|skynet|ping-pong|many-to-many|select|" +
-		"mutex|sleepers COUNT ROUNDS"
+	usage = "usage: rounds spawn|spawn-join|spawn-join-reused|yield|skynet|fork-join|ping-pong|many-to-many|select|" +
+		"mutex|sleepers|parked COUNT ROUNDS"
 	workers = 2
 	// How many goroutines yield, or lock.
 	crowd = 100
@@ -39,6 +39,7 @@ func main() {
 		"spawn-join-reused": spawnJoinReused,
 		"yield":             yieldAmong,
 		"skynet":            skynet,
+		"fork-join":         forkJoin,
 		"ping-pong":         pingPong,
 		"many-to-many":      manyToMany,
 		"select":            selectOfTwo,
@@ -48,10 +49,13 @@ func main() {
 	work := works[os.Args[1]]
 	count, countErr := strconv.Atoi(os.Args[2])
 	rounds, roundsErr := strconv.Atoi(os.Args[3])
-	if work == nil || countErr != nil || roundsErr != nil {
+	if (work == nil && os.Args[1] != "parked") || countErr != nil || roundsErr != nil {
 		fail(usage)
 	}
 	runtime.GOMAXPROCS(workers)
+	if os.Args[1] == "parked" {
+		parked(count)
+	}
 	for range rounds {
 		result := work(count)
 		fmt.Printf("ns %.1f", float64(result.elapsed.Nanoseconds())/float64(count))

@@ -2,7 +2,9 @@
 package main
 
 import (
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -58,9 +60,29 @@ func sleepers(count int) round {
 	return result
 }
 
-// asleep is how long sleeper i sleeps; src/sleepers.rs says why.
+// asleep is how long sleeper i sleeps; src/sleepers/ says why.
 func asleep(i int) time.Duration {
 	const golden = 0x9E3779B97F4A7C15
 	place := (uint64(i) + 1) * golden >> 32
 	return time.Duration(place*uint64(time.Second)>>32 + 1)
+}
+
+// parked lets count goroutines wait for ever, says so, and stays until the process is ended; src/parked.rs
+// does the same.
+func parked(count int) {
+	var arrived atomic.Int64
+	block := make(chan struct{})
+	for range count {
+		go func() {
+			arrived.Add(1)
+			<-block
+		}()
+	}
+	for arrived.Load() < int64(count) {
+		time.Sleep(time.Millisecond)
+	}
+	// The last to arrive are on their way.
+	time.Sleep(100 * time.Millisecond)
+	fmt.Println("parked")
+	time.Sleep(time.Hour)
 }

@@ -1,10 +1,11 @@
 //! What the benchmarks of Fibra share.
 //!
-//! * [`on_fibra`], [`on_tokio`]: the same work on both runtimes; `go/` has it for Go;
+//! * [`on_fibra`], [`on_tokio`], [`on_rayon`]: the same work on each; `go/` and `may/` have it for Go and may;
 //! * [`conversation`]: what all servers say;
 //! * [`job`]: computing that takes a certain time, and the least that can be spent on it;
+//! * [`fibonacci`]: computing that is forked;
 //! * [`arguments`]: of the programs;
-//! * [`crowd`]: many parked goroutines;
+//! * [`crowd`], [`parked`]: many parked goroutines, looked at from inside and from outside;
 //! * [`process`]: what the kernel says of this process;
 //! * [`report`], [`round`]: numbers for people and for scripts.
 //!
@@ -13,9 +14,12 @@
 pub mod arguments;
 pub mod conversation;
 pub mod crowd;
+pub mod fibonacci;
 pub mod job;
 pub mod on_fibra;
+pub mod on_rayon;
 pub mod on_tokio;
+pub mod parked;
 pub mod process;
 pub mod report;
 pub mod round;

@@ -8,7 +8,7 @@ mod waits;
 pub use channels::{among_many, ping_pong, select_of_two};
 pub use servers::serve;
 pub use tasks::{skynet, spawn_all, spawn_join, yield_among};
-pub use waits::{mutex_among, sleepers};
+pub use waits::{mutex_among, park_all, sleepers};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task;

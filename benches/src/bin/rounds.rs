@@ -1,7 +1,7 @@
 //! One work on one runtime, several rounds: prints a line for each, the nanoseconds per operation and what
 //! else there is to know of it.
 //!
-//! `go/` does the same in Go, and `against-go.sh` runs all in turn.
+//! `go/` does the same in Go, `may/` on may, and `against-go.sh` runs all in turn.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,13 +10,16 @@ use fibra_benches::job::{self, Pooled};
 use fibra_benches::on_fibra::{self, Affinity};
 use fibra_benches::round::Round;
 use fibra_benches::sleepers::Lateness;
-use fibra_benches::{WORKERS, arguments, on_tokio};
+use fibra_benches::{WORKERS, arguments, on_rayon, on_tokio, parked};
 
 const USAGE: &str = "\
 usage: rounds fibra|fibra-migratable WORK COUNT ROUNDS
-       rounds tokio WORK COUNT ROUNDS          but for pool and timer
+       rounds tokio WORK COUNT ROUNDS          but for fork-join, pool and timer
+       rounds rayon spawn|skynet|fork-join|pool COUNT ROUNDS
        rounds threads pool COUNT ROUNDS
-WORK:  spawn|spawn-join|yield|skynet|ping-pong|many-to-many|select|mutex|sleepers|pool|timer";
+       rounds fibra|tokio parked COUNT 1       prints `parked`, stays until it is ended
+       rounds fibra parked-64k COUNT 1         the same with stacks of 64 KiB
+WORK:  spawn|spawn-join|yield|skynet|fork-join|ping-pong|many-to-many|select|mutex|sleepers|pool|timer";
 
 /// How many goroutines yield, or lock.
 const CROWD: usize = 100;
@@ -45,7 +48,9 @@ fn run() -> Option<()> {
     let count: usize = arguments::number(3)?;
     let rounds: usize = arguments::number(4)?;
     match contestant.as_str() {
+        _ if work.starts_with("parked") => park(&contestant, &work, count),
         "tokio" => tokio(&work, count, rounds),
+        "rayon" => rayon(&work, count, rounds),
         "threads" if work == "pool" => {
             (0..rounds).for_each(|_| println!("{}", of_pool(job::on_threads(count), count)));
             Some(())
@@ -76,6 +81,7 @@ fn on_fibra(work: &str, count: usize) -> Option<Round> {
         "spawn-join" => on_fibra::spawn_join(count),
         "yield" => on_fibra::yield_among(CROWD, share(count, CROWD)),
         "skynet" => on_fibra::skynet(count),
+        "fork-join" => on_fibra::fork_join(count),
         "ping-pong" => on_fibra::ping_pong(count),
         "many-to-many" => on_fibra::among_many(PARTIES, share(count, PARTIES)),
         "select" => on_fibra::select_of_two(count),
@@ -113,6 +119,46 @@ async fn on_tokio(work: String, count: usize) -> Option<Round> {
         _ => return None,
     };
     Some(Round::new(elapsed, count))
+}
+
+fn rayon(work: &str, count: usize, rounds: usize) -> Option<()> {
+    let threads = on_rayon::threads();
+    for _ in 0..rounds {
+        println!("{}", threads.install(|| on_rayon(work, count))?);
+    }
+    Some(())
+}
+
+fn on_rayon(work: &str, count: usize) -> Option<Round> {
+    let elapsed = match work {
+        "spawn" => on_rayon::spawn_all(count),
+        "skynet" => on_rayon::skynet(count),
+        "fork-join" => on_rayon::fork_join(count),
+        "pool" => return Some(of_pool(on_rayon::pool(count), count)),
+        _ => return None,
+    };
+    Some(Round::new(elapsed, count))
+}
+
+fn park(contestant: &str, work: &str, count: usize) -> Option<()> {
+    match (contestant, work) {
+        ("tokio", "parked") => {
+            let runtime = on_tokio::runtime();
+            on_tokio::run(&runtime, on_tokio::park_all(count));
+            parked::hold(count)
+        }
+        ("fibra", _) => {
+            let stack = match work {
+                "parked" => None,
+                "parked-64k" => Some(64 * 1024),
+                _ => return None,
+            };
+            let runtime = on_fibra::runtime(WORKERS, Affinity::Worker, stack);
+            runtime.run(|| on_fibra::park_all(count));
+            parked::hold(count)
+        }
+        _ => None,
+    }
 }
 
 /// What each of `among` does, if they do `count` together.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fibra::Goroutine;
 use fibra::chan::{Sender, bounded};
 
-use crate::CHILDREN;
+use crate::{CHILDREN, fibonacci};
 
 /// Counts goroutines that finish, and wakes whoever waits for the last one.
 #[derive(Debug)]
@@ -123,4 +123,18 @@ fn node(first: usize, leaves: usize, parent: Sender<usize>) {
         (0..CHILDREN).map(|_| rx.recv().expect("each child sends one sum")).sum()
     };
     parent.send(sum).expect("the parent waits for all its children");
+}
+
+/// Computes `trees` Fibonacci numbers, one after the other: of the two parts of each the first is forked.
+pub fn fork_join(trees: usize) -> Duration {
+    fibonacci::timed(trees, fib)
+}
+
+fn fib(n: u32) -> u64 {
+    if n <= fibonacci::CUT {
+        return fibonacci::alone(n);
+    }
+    let left = fibra::spawn(move || fib(n - 1));
+    let right = fib(n - 2);
+    left.join().expect("no panic") + right
 }

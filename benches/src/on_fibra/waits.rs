@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fibra::Goroutine;
 use fibra::sync::Mutex;
 
+use crate::parked;
 use crate::sleepers::{self, Lateness};
 
 /// `goroutines` goroutines lock one mutex, add one and unlock it, `times` times each.
@@ -45,6 +46,18 @@ pub fn sleepers(count: usize) -> Lateness {
     handles.into_iter().for_each(|handle| all.add(handle.join().expect("no panic")));
     assert_eq!(all.woken, count, "somebody sleeps still");
     all
+}
+
+/// Spawns `count` goroutines that park for ever.
+pub fn park_all(count: usize) {
+    for _ in 0..count {
+        drop(fibra::spawn(|| {
+            parked::arrive();
+            loop {
+                fibra::park();
+            }
+        }));
+    }
 }
 
 /// Spawns `count` goroutines and comes back when they sleep, which they do for one to two hours.

@@ -1,10 +1,12 @@
 //! Tasks that wait: for a lock, for the time.
 
+use std::future;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio::{task, time};
 
+use crate::parked;
 use crate::sleepers::{self, Lateness};
 
 /// `tasks` tasks lock one mutex, add one and unlock it, `times` times each.
@@ -26,6 +28,16 @@ pub async fn mutex_among(tasks: usize, times: usize) -> Duration {
     let elapsed = start.elapsed();
     assert_eq!(*total.lock().await, tasks * times, "two held the lock at once");
     elapsed
+}
+
+/// Spawns `count` tasks that wait for ever.
+pub async fn park_all(count: usize) {
+    for _ in 0..count {
+        drop(task::spawn(async {
+            parked::arrive();
+            future::pending::<()>().await;
+        }));
+    }
 }
 
 /// `count` tasks sleep, for different times.
