@@ -48,6 +48,11 @@
 //! the x87 control word, which Rust code must not change, but C code may; [`make`] hands those of its caller on
 //! to the new context.
 //!
+//! # Goroutines
+//!
+//! A goroutine that stays on its worker, which is the default, may jump to contexts, and park or yield in one: the
+//! goroutine waits as a whole, and goes on in that context.
+//!
 //! # Sanitizers
 //!
 //! With the feature `asan` AddressSanitizer gets to know of each switch, and with `valgrind` Valgrind gets to know
