@@ -50,14 +50,7 @@ for ((turn = 1; turn <= turns; turn++)); do
     for line in "${table[@]}"; do
         read -r work count rounds <<<"$line"
         for who in "${contestants[@]}"; do
-            has_turn "$who" "$work" || continue
-            code=0
-            run "$who" "$work" "$count" "$rounds" >"$scratch/rounds" || code=$?
-            if [[ $code -ne 0 || $(wc -l <"$scratch/rounds") -ne $rounds ]]; then
-                failed "$who" "$work" "$turn" "$code"
-                continue
-            fi
-            awk -v key="$work $who $turn" '{ print key, NR, $0 }' "$scratch/rounds"
+            sample "$who" "$work" "$turn" "$count" "$rounds"
         done
     done
 done >"$scratch/samples"

@@ -54,6 +54,19 @@ has_turn() {
     [[ -z ${hung["$1 $2"]:-} ]]
 }
 
+# One turn of a contestant in a work of some rounds, in a process that the script's `run` starts. Prints a line for each
+# round; needs `scratch`, a directory.
+sample() {
+    local who=$1 work=$2 turn=$3 count=$4 rounds=$5 code=0
+    has_turn "$who" "$work" || return 0
+    run "$who" "$work" "$count" "$rounds" >"$scratch/rounds" || code=$?
+    if [[ $code -ne 0 || $(wc -l <"$scratch/rounds") -ne $rounds ]]; then
+        failed "$who" "$work" "$turn" "$code"
+        return 0
+    fi
+    awk -v key="$work $who $turn" '{ print key, NR, $0 }' "$scratch/rounds"
+}
+
 # Ends the script with a failure if a process of Fibra has failed. That of a peer is its own affair: may, for one,
 # has no room for a million coroutines.
 conclude() {

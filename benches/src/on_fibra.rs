@@ -9,7 +9,7 @@ pub use channels::{among_many, ping_pong, pool, select_of_two};
 pub use goroutines::{
     Countdown, fork_join, skynet, spawn_all, spawn_counted, spawn_join, yield_among,
 };
-pub use servers::{echo, serve};
+pub use servers::{converse, echo, serve};
 pub use waits::{doze, hand_over, mutex_among, park_all, sleepers};
 
 use fibra::Runtime;

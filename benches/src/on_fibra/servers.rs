@@ -26,13 +26,23 @@ pub fn echo(count: usize) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let server = fibra::spawn(move || talk(Service::Echo, listener.accept()?.0));
-    converse(address, count).expect("the server replies");
+    connect(address)
+        .and_then(|mut stream| converse(&mut stream, count))
+        .expect("the server replies");
     server.join().expect("no panic").expect("the client has closed");
 }
 
-fn converse(server: SocketAddr, count: usize) -> io::Result<()> {
-    let mut stream = TcpStream::connect(server)?;
+fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Sends `count` messages, each once the one before has come back.
+///
+/// # Errors
+/// When the connection breaks.
+pub fn converse(stream: &mut TcpStream, count: usize) -> io::Result<()> {
     for number in 0..count {
         let message = number.to_ne_bytes();
         let mut reply = [0; size_of::<usize>()];

@@ -43,9 +43,9 @@ fn echo_among(amount: usize, count: usize) -> io::Result<Duration> {
     while BEGUN.load(Ordering::Relaxed) != amount {
         fibra::yield_now();
     }
-    converse(&mut used, count)?;
+    on_fibra::converse(&mut used, count)?;
     let start = Instant::now();
-    converse(&mut used, count)?;
+    on_fibra::converse(&mut used, count)?;
     let elapsed = start.elapsed();
     assert_eq!(OVER.load(Ordering::Relaxed), 0, "a connection did not stay open");
     drop(holder);
@@ -61,17 +61,6 @@ fn serve_next(listener: &TcpListener) -> io::Result<()> {
         while stream.read_exact(&mut message).is_ok() && stream.write_all(&message).is_ok() {}
         OVER.fetch_add(1, Ordering::Relaxed);
     }));
-    Ok(())
-}
-
-fn converse(stream: &mut TcpStream, count: usize) -> io::Result<()> {
-    for number in 0..count {
-        let message = number.to_ne_bytes();
-        let mut reply = [0; size_of::<usize>()];
-        stream.write_all(&message)?;
-        stream.read_exact(&mut reply)?;
-        assert_eq!(reply, message, "something else came back");
-    }
     Ok(())
 }
 
