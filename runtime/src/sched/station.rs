@@ -12,8 +12,9 @@ use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Orde
 use crate::ticket::{Runnable, Ticket};
 use crate::timer::{Key, Timers};
 use crossbeam_utils::CachePadded;
-use std::fs;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -52,8 +53,9 @@ pub(crate) struct Station {
     pub(super) surplus: AtomicBool,
     /// The clock of the worker's CPU time, for the monitor.
     cpu_clock: AtomicU32,
-    /// Its thread, likewise.
-    thread: AtomicU32,
+    /// What the system tells of its thread, likewise. Kept open: if the monitor opened it at each look, it could take
+    /// the program's last descriptor.
+    stat: Mutex<Option<File>>,
     /// Whether there is a worker. Changed under the lock.
     occupied: Mutex<bool>,
     /// The worker has not decided to end.
@@ -79,7 +81,7 @@ impl Station {
             overdue: AtomicBool::new(false),
             surplus: AtomicBool::new(false),
             cpu_clock: AtomicU32::new(libc::CLOCK_MONOTONIC as u32),
-            thread: AtomicU32::new(0),
+            stat: Mutex::new(None),
             occupied: Mutex::new(false),
             active: AtomicBool::new(false),
         }
@@ -159,17 +161,21 @@ impl Station {
         // none, the worker counts as running all the time.
         unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
         self.cpu_clock.store(clock as u32, Ordering::Relaxed);
-        // SAFETY: it has no preconditions.
-        self.thread.store(unsafe { libc::gettid() } as u32, Ordering::Relaxed);
+        // Without it the worker counts as blocked.
+        *self.stat.lock() = File::open("/proc/thread-self/stat").ok();
     }
 
     /// Whether the worker's thread waits for something else than a processor.
     pub(super) fn is_blocked(&self) -> bool {
-        let thread = self.thread.load(Ordering::Relaxed);
-        let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
-        // The state stands behind the name, which is in parentheses and may hold any character.
-        let state = stat.as_deref().ok().and_then(|stat| stat.rsplit_once(") "));
-        state.is_none_or(|(_, state)| !state.starts_with('R'))
+        // Number, name of 15 bytes at most, and the state: far less than this.
+        let mut stat = [0; 64];
+        let stat = match &*self.stat.lock() {
+            Some(file) => file.read_at(&mut stat, 0).map_or(&[][..], |length| &stat[..length]),
+            None => &[],
+        };
+        // The state stands behind the name, which is in parentheses and may hold any character. What follows is numbers.
+        let end_of_name = stat.iter().rposition(|&byte| byte == b')');
+        end_of_name.and_then(|end| stat.get(end + 2)) != Some(&b'R')
     }
 
     /// CPU time that the worker has used.
