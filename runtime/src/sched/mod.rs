@@ -169,6 +169,8 @@ impl Shared {
             shared.close();
             return Err(error);
         }
+        // When the runtime is there, it takes no more descriptors from its user.
+        shared.stations().iter().for_each(|station| station.wait_for_thread());
         Ok(shared)
     }
 

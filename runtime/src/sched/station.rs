@@ -7,8 +7,8 @@ use super::event::Sleeper;
 use super::inbox::Inbox;
 use crate::goroutine::{Affinity, GoroutineRef, Header};
 use crate::poll::Poller;
-use crate::primitive::Mutex;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::primitive::{Condvar, Mutex};
 use crate::ticket::{Runnable, Ticket};
 use crate::timer::{Key, Timers};
 use crossbeam_utils::CachePadded;
@@ -21,6 +21,45 @@ use std::time::{Duration, Instant};
 
 /// So little work is left to its worker for a moment.
 const FEW: usize = 2;
+
+/// What the system tells of a thread.
+#[derive(Debug)]
+struct ObservedThread {
+    cpu_clock: libc::clockid_t,
+    /// Kept open: opened at each look it might be the program's last descriptor. Without it the thread counts as
+    /// blocked.
+    stat: Option<File>,
+}
+
+impl ObservedThread {
+    fn current() -> ObservedThread {
+        let mut cpu_clock = libc::CLOCK_MONOTONIC;
+        // SAFETY: asks for the clock of the calling thread and writes it to a local variable. If there is
+        // none, the thread counts as running all the time.
+        unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut cpu_clock) };
+        ObservedThread { cpu_clock, stat: File::open("/proc/thread-self/stat").ok() }
+    }
+
+    fn is_blocked(&self) -> bool {
+        // Number, name of 15 bytes at most, and the state: far less than this.
+        let mut stat = [0; 64];
+        let stat = match &self.stat {
+            Some(file) => file.read_at(&mut stat, 0).map_or(&[][..], |length| &stat[..length]),
+            None => &[],
+        };
+        // The state stands behind the name, which is in parentheses and may hold any character. What follows is numbers.
+        let end_of_name = stat.iter().rposition(|&byte| byte == b')');
+        end_of_name.and_then(|end| stat.get(end + 2)) != Some(&b'R')
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: writes to a local variable. The clock of a thread that has ended is an error, which
+        // leaves zero.
+        unsafe { libc::clock_gettime(self.cpu_clock, &mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Station {
@@ -51,11 +90,10 @@ pub(crate) struct Station {
     pub(super) overdue: AtomicBool,
     /// Enough other workers make progress: it takes no fresh goroutines, and ends with its last resident.
     pub(super) surplus: AtomicBool,
-    /// The clock of the worker's CPU time, for the monitor.
-    cpu_clock: AtomicU32,
-    /// What the system tells of its thread, likewise. Kept open: if the monitor opened it at each look, it could take
-    /// the program's last descriptor.
-    stat: Mutex<Option<File>>,
+    /// The latest worker's thread, for the monitor.
+    thread: Mutex<Option<ObservedThread>>,
+    /// It is there.
+    thread_started: Condvar,
     /// Whether there is a worker. Changed under the lock.
     occupied: Mutex<bool>,
     /// The worker has not decided to end.
@@ -80,8 +118,8 @@ impl Station {
             epoch: AtomicU64::new(0),
             overdue: AtomicBool::new(false),
             surplus: AtomicBool::new(false),
-            cpu_clock: AtomicU32::new(libc::CLOCK_MONOTONIC as u32),
-            stat: Mutex::new(None),
+            thread: Mutex::new(None),
+            thread_started: Condvar::new(),
             occupied: Mutex::new(false),
             active: AtomicBool::new(false),
         }
@@ -156,36 +194,26 @@ impl Station {
 
     /// The calling thread is the worker from now on.
     pub(super) fn note_thread(&self) {
-        let mut clock = libc::CLOCK_MONOTONIC;
-        // SAFETY: asks for the clock of the calling thread and writes it to a local variable. If there is
-        // none, the worker counts as running all the time.
-        unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
-        self.cpu_clock.store(clock as u32, Ordering::Relaxed);
-        // Without it the worker counts as blocked.
-        *self.stat.lock() = File::open("/proc/thread-self/stat").ok();
+        *self.thread.lock() = Some(ObservedThread::current());
+        self.thread_started.notify_all();
+    }
+
+    /// Waits until the worker has taken all the descriptors that it needs.
+    pub(super) fn wait_for_thread(&self) {
+        let mut thread = self.thread.lock();
+        while thread.is_none() {
+            thread = self.thread_started.wait(thread);
+        }
     }
 
     /// Whether the worker's thread waits for something else than a processor.
     pub(super) fn is_blocked(&self) -> bool {
-        // Number, name of 15 bytes at most, and the state: far less than this.
-        let mut stat = [0; 64];
-        let stat = match &*self.stat.lock() {
-            Some(file) => file.read_at(&mut stat, 0).map_or(&[][..], |length| &stat[..length]),
-            None => &[],
-        };
-        // The state stands behind the name, which is in parentheses and may hold any character. What follows is numbers.
-        let end_of_name = stat.iter().rposition(|&byte| byte == b')');
-        end_of_name.and_then(|end| stat.get(end + 2)) != Some(&b'R')
+        self.thread.lock().as_ref().is_none_or(ObservedThread::is_blocked)
     }
 
     /// CPU time that the worker has used.
     pub(super) fn cpu_time(&self) -> Duration {
-        let clock = self.cpu_clock.load(Ordering::Relaxed) as libc::clockid_t;
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: writes to a local variable. The clock of a thread that has ended is an error, which
-        // leaves zero.
-        unsafe { libc::clock_gettime(clock, &mut time) };
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+        self.thread.lock().as_ref().map_or(Duration::ZERO, ObservedThread::cpu_time)
     }
 
     /// Whether it has a worker.
