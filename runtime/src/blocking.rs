@@ -63,6 +63,9 @@ where
     if unsafe { submit(run::<F, T>, (&raw mut call).cast()) } {
         let cause = parking.wait(WaitReason::Blocking, None);
         debug_assert_eq!(cause, Cause::Notified);
+    } else {
+        // Before `f`, which may park.
+        drop(parking);
     }
     match (call.result, call.closure) {
         (Some(Ok(value)), _) => value,

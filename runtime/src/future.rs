@@ -147,6 +147,7 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
         if bell.arm(parking.ticket()) {
             park::unwind_if_cancelled(parking.wait(WaitReason::Future, None));
         } else {
+            drop(parking);
             // A future that wakes itself wants others to have a turn.
             park::yield_now();
         }

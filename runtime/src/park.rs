@@ -6,13 +6,16 @@
 //! * Wait: [`Parking::wait`] comes back with the cause for which the park ended.
 //! * Clean up: the caller takes back what it left, and then looks at the cause.
 //!
+//! A park that is not waited for, because there is nothing to wait for any more, ends with the [`Parking`].
+//!
 //! A plain thread waits in the same way, and so does a goroutine that is unwinding: std counts panics for
 //! each thread, so another goroutine that ran meanwhile would believe that it panics (invariant 9).
 
-use crate::goroutine::{Cancelled, GoroutineRef, Suspend, WaitReason};
+use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Suspend, WaitReason};
 use crate::sched::{self, Reference, Station, current};
 use crate::ticket::thread::ThreadParker;
-use crate::ticket::{Cause, Listen, Request, Ticket};
+use crate::ticket::{Cause, Listen, Request, Settled, Ticket};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +29,9 @@ pub(crate) struct Parking {
 
 #[derive(Clone, Copy)]
 enum Owner {
-    Goroutine(GoroutineRef),
+    /// Parked in advance (`ticket/mod.rs`).
+    Resident(GoroutineRef),
+    Migratable(GoroutineRef),
     Thread(&'static ThreadParker),
 }
 
@@ -49,17 +54,20 @@ impl Parking {
     }
 
     fn open_listening(listen: Listen) -> Parking {
-        match switchable() {
-            Some(goroutine) => {
-                let listen =
-                    if goroutine.uncancellable().get() == 0 { listen } else { listen.deaf() };
-                let ticket = goroutine.parker().open(listen);
-                Parking { ticket, owner: Owner::Goroutine(goroutine) }
+        let Some(goroutine) = switchable() else {
+            let thread = current::thread_parker();
+            let ticket = thread.parker.open(listen.deaf());
+            return Parking { ticket, owner: Owner::Thread(thread) };
+        };
+        let listen = if goroutine.uncancellable().get() == 0 { listen } else { listen.deaf() };
+        match goroutine.affinity() {
+            Affinity::Worker => {
+                let ticket = goroutine.parker().open_parked(listen);
+                Parking { ticket, owner: Owner::Resident(goroutine) }
             }
-            None => {
-                let thread = current::thread_parker();
-                let ticket = thread.parker.open(listen.deaf());
-                Parking { ticket, owner: Owner::Thread(thread) }
+            Affinity::Any => {
+                let ticket = goroutine.parker().open(listen);
+                Parking { ticket, owner: Owner::Migratable(goroutine) }
             }
         }
     }
@@ -72,55 +80,78 @@ impl Parking {
     /// ended otherwise before.
     #[inline]
     pub(crate) fn wait(self, reason: WaitReason, deadline: Option<Instant>) -> Cause {
+        let parking = ManuallyDrop::new(self);
+        match (parking.owner, deadline) {
+            (Owner::Thread(thread), deadline) => thread.block(deadline),
+            (_, None) => parking.suspend(reason),
+            (_, Some(deadline)) => parking.suspend_until(reason, deadline),
+        }
+    }
+
+    /// The owner is a goroutine.
+    #[inline]
+    fn suspend(&self, reason: WaitReason) -> Cause {
         match self.owner {
-            Owner::Goroutine(goroutine) => match deadline {
-                None => {
-                    suspend(goroutine, reason);
-                    ended(goroutine)
-                }
-                Some(deadline) => wait_until(goroutine, self.ticket, reason, deadline),
+            Owner::Resident(goroutine) => match goroutine.parker().look_at_requests() {
+                Settled::Ended(cause) => cause,
+                Settled::Parked => switch_away(goroutine, reason),
             },
-            Owner::Thread(thread) => thread.block(deadline),
+            Owner::Migratable(goroutine) => switch_away(goroutine, reason),
+            Owner::Thread(_) => unreachable!("a thread blocks"),
+        }
+    }
+
+    fn suspend_until(&self, reason: WaitReason, deadline: Instant) -> Cause {
+        if deadline <= Instant::now() {
+            let cancelled = switchable().is_some_and(is_cancelled);
+            return self.expire(if cancelled { Cause::Cancelled } else { Cause::Timeout });
+        }
+        let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
+        let station: *const Station = worker.station();
+        let key = worker.station().insert_timer(deadline, self.ticket);
+        let cause = self.suspend(reason);
+        if cause != Cause::Timeout {
+            // SAFETY: a station lives as long as its runtime, which goes on as long as this goroutine.
+            unsafe { &*station }.cancel_timer(key);
+        }
+        cause
+    }
+
+    /// Gives up waiting, for that reason; says how the park really ended.
+    #[cold]
+    fn expire(&self, reason: Cause) -> Cause {
+        debug_assert!(self.ticket.is_latest(), "the caller has parked while this was open");
+        let goroutine = match self.owner {
+            Owner::Resident(goroutine) | Owner::Migratable(goroutine) => goroutine,
+            Owner::Thread(thread) => return thread.parker.expire(reason).err().unwrap_or(reason),
+        };
+        match (goroutine.parker().expire(reason), self.owner) {
+            (Ok(()), _) => reason,
+            // It was made runnable, and is not to go on before its turn.
+            (Err(_), Owner::Resident(_)) => switch_away(goroutine, WaitReason::None),
+            (Err(cause), _) => cause,
         }
     }
 }
 
+impl Drop for Parking {
+    fn drop(&mut self) {
+        self.expire(Cause::Notified);
+    }
+}
+
+/// Lets others run until somebody makes the goroutine runnable.
 #[inline]
-fn suspend(goroutine: GoroutineRef, reason: WaitReason) {
+fn switch_away(goroutine: GoroutineRef, reason: WaitReason) -> Cause {
     let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
     goroutine.set_reason(reason);
     worker.suspend(Suspend::Park);
-}
-
-fn ended(goroutine: GoroutineRef) -> Cause {
+    // Once more, for the case that it was made runnable before it said why it waits.
+    goroutine.set_reason(WaitReason::None);
     match goroutine.parker().cause() {
         Some(cause) => cause,
         None => unreachable!("a goroutine goes on only when its park has ended"),
     }
-}
-
-fn wait_until(
-    goroutine: GoroutineRef,
-    ticket: Ticket,
-    reason: WaitReason,
-    deadline: Instant,
-) -> Cause {
-    if deadline <= Instant::now() {
-        if is_cancelled(goroutine) {
-            return goroutine.parker().expire_with(Cause::Cancelled);
-        }
-        return goroutine.parker().expire();
-    }
-    let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
-    let station: *const Station = worker.station();
-    let key = worker.station().insert_timer(deadline, ticket);
-    suspend(goroutine, reason);
-    let cause = ended(goroutine);
-    if cause != Cause::Timeout {
-        // SAFETY: a station lives as long as its runtime, which goes on as long as this goroutine.
-        unsafe { &*station }.cancel_timer(key);
-    }
-    cause
 }
 
 /// Unwinds the goroutine if that is why its park ended. To be called after the clean-up.

@@ -8,6 +8,7 @@
 pub(crate) const MODELLED: bool = cfg!(loom);
 
 pub(crate) mod lock;
+pub(crate) mod membarrier;
 pub(crate) mod pool;
 
 pub(crate) use lock::{Lock, Locked};

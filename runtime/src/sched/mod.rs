@@ -39,7 +39,7 @@ pub(crate) use worker::Worker;
 use crate::goroutine::{Affinity, GoroutineRef, WaitReason};
 use crate::poll::Poller;
 use crate::primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use crate::primitive::{Condvar, Mutex};
+use crate::primitive::{Condvar, Mutex, membarrier};
 use crate::stack::StackSize;
 use crate::ticket::{Claim, Kind, Runnable, Ticket};
 use crate::ticket::{task, thread};
@@ -159,6 +159,7 @@ impl Shared {
             steals: AtomicU64::new(0),
             config,
         });
+        membarrier::register();
         for index in 0..shared.config.workers {
             if let Err(error) = shared.start_worker(index) {
                 shared.close();

@@ -20,16 +20,28 @@
 //!   it finds PARKED, else `settle`, which finds the cause. So nobody resumes a goroutine whose
 //!   registers are not saved yet, and no lock is held across the switch.
 //!
+//! # Parked in advance
+//!
+//! A goroutine that stays on its worker is made runnable by being put into a list of that worker, which takes it out
+//! after the goroutine has switched away, however early it was put there. So nobody needs to know which came first,
+//! and `open_parked` sets PARKED at once: every claim makes the owner runnable, and a park costs no `settle`. In
+//! return the owner must not go on by itself while it is in that list. Having opened a park it switches away,
+//! unless it has ended the park itself (`expire`, `look_at_requests`); if somebody else was faster with that,
+//! the owner switches away all the same (`park::Parking` sees to it).
+//!
 //! # Requests
 //!
 //! Some wishes outlive a park: "unwind when you next park" (cancel) and the token of `unpark`. They are
 //! bits of `requests`, apart from the word, and a park says which it listens to. The requester sets its
-//! bit, then looks at the word with a read-modify-write; the owner, in `settle`, marks the word with a
-//! read-modify-write, then looks at the bits. The two read-modify-writes on the word are ordered. If
-//! the requester's is first, the owner's look at the bits comes later and sees the bit, and the owner
-//! ends its own park. If the owner's is first, the requester sees an open, listening park and claims
-//! it. All four steps are sequentially consistent, which on x86-64 costs nothing beyond the two locked
-//! instructions. `open` may therefore be a plain store.
+//! bit, then looks at the word; the owner marks the word, then looks at the bits. Between its two steps each has a
+//! full fence. So if the owner does not see the bit, the requester sees the mark, and with it an open, listening park,
+//! which it claims. If both see the other's, the owner ends its own park, or finds it claimed.
+//!
+//! The owner's mark is the PARKED of `settle`, whose locked instruction is its fence. So `open` may be a plain
+//! store. An owner that is parked in advance has no `settle`: its mark is that plain store. Such parks are
+//! frequent and cancels are rare, so its fence is a light one, and a cancel makes the heavy one that belongs to it
+//! (`primitive/membarrier.rs`), unless the canceller is on the owner's thread. An unpark is as frequent as the park
+//! that listens to it: there both fences are ordinary ones.
 //!
 //! # Lifetime
 //!
@@ -44,7 +56,8 @@
 pub(crate) mod task;
 pub(crate) mod thread;
 
-use crate::primitive::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::primitive::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use crate::primitive::membarrier;
 use std::ptr::NonNull;
 
 const PARKED: u64 = 1;
@@ -205,10 +218,21 @@ impl Parker {
     /// Begins the next park. Owner only.
     #[inline]
     pub(crate) fn open(&self, listen: Listen) -> Ticket {
+        self.open_with(listen, 0)
+    }
+
+    /// Begins the next park of an owner that is parked in advance. Owner only.
+    #[inline]
+    pub(crate) fn open_parked(&self, listen: Listen) -> Ticket {
+        self.open_with(listen, PARKED)
+    }
+
+    #[inline(always)]
+    fn open_with(&self, listen: Listen, parked: u64) -> Ticket {
         let generation = (self.word.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
-        let word = generation << GENERATION_SHIFT | u64::from(listen.0) << LISTEN_SHIFT;
+        let word = generation << GENERATION_SHIFT | u64::from(listen.0) << LISTEN_SHIFT | parked;
         // Release: a claim that reads this word acquires what the owner did before it parked.
-        store(&self.word, word);
+        self.word.store(word, Ordering::Release);
         Ticket { parker: NonNull::from(self), generation }
     }
 
@@ -219,8 +243,32 @@ impl Parker {
         if let Some(cause) = Cause::of(word) {
             return Settled::Ended(cause);
         }
-        let pending = u64::from(load_latest(&self.requests)) & ((word & LISTEN) >> LISTEN_SHIFT);
+        if crate::primitive::MODELLED {
+            // To loom the locked instruction is no fence.
+            fence(Ordering::SeqCst);
+        }
+        let requests = self.requests.load(Ordering::SeqCst);
+        let pending = u64::from(requests) & ((word & LISTEN) >> LISTEN_SHIFT);
         if pending == 0 { Settled::Parked } else { self.end_by_request(pending, word | PARKED) }
+    }
+
+    /// The second half of [`open_parked`](Self::open_parked), before the owner switches away: whether it need not,
+    /// because of a request. Owner only.
+    #[inline]
+    pub(crate) fn look_at_requests(&self) -> Settled {
+        let word = self.word.load(Ordering::Relaxed);
+        let listens = (word & LISTEN) >> LISTEN_SHIFT;
+        if listens & Request::Unpark as u64 != 0 {
+            fence(Ordering::SeqCst);
+        } else {
+            membarrier::light();
+        }
+        let pending = u64::from(self.requests.load(Ordering::Acquire)) & listens;
+        if pending == 0 || word & CAUSE != 0 {
+            Settled::Parked
+        } else {
+            self.end_by_request(pending, word)
+        }
     }
 
     #[cold]
@@ -244,8 +292,22 @@ impl Parker {
     /// Sets a request, and ends the current park if it listens to it.
     pub(crate) fn request(&self, request: Request) -> Claim {
         self.requests.fetch_or(request as u8, Ordering::SeqCst);
-        // A read-modify-write, so that it is ordered with the one in `settle`.
-        let mut word = self.word.fetch_or(0, Ordering::SeqCst);
+        match request {
+            Request::Cancel => membarrier::heavy(),
+            Request::Unpark => fence(Ordering::SeqCst),
+        }
+        self.end_listening(request)
+    }
+
+    /// The same for a caller on the thread to which an owner that is parked in advance belongs.
+    pub(crate) fn request_from_its_thread(&self, request: Request) -> Claim {
+        self.requests.fetch_or(request as u8, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.end_listening(request)
+    }
+
+    fn end_listening(&self, request: Request) -> Claim {
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
             let listens = (word & LISTEN) >> LISTEN_SHIFT & request as u64 != 0;
             if word & CAUSE != 0 || !listens {
@@ -277,20 +339,18 @@ impl Parker {
         self.requests.store(0, Ordering::Relaxed);
     }
 
-    /// The owner itself gives up waiting; says how the park really ended.
-    pub(crate) fn expire(&self) -> Cause {
-        self.expire_with(Cause::Timeout)
-    }
-
-    /// The same, for another reason.
-    pub(crate) fn expire_with(&self, reason: Cause) -> Cause {
+    /// The owner itself gives up waiting, for that reason.
+    ///
+    /// # Errors
+    /// How the park had ended before.
+    pub(crate) fn expire(&self, reason: Cause) -> Result<(), Cause> {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             if let Some(cause) = Cause::of(word) {
-                return cause;
+                return Err(cause);
             }
             match self.try_claim(word, reason) {
-                Ok(_) => return reason,
+                Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
         }
@@ -327,6 +387,13 @@ impl Ticket {
         }
     }
 
+    /// Whether its owner has not opened another park since. For the owner.
+    pub(crate) fn is_latest(self) -> bool {
+        // SAFETY: parkers are never freed.
+        let parker = unsafe { self.parker.as_ref() };
+        parker.word.load(Ordering::Relaxed) >> GENERATION_SHIFT == self.generation
+    }
+
     pub(crate) fn parker(self) -> NonNull<Parker> {
         self.parker
     }
@@ -338,28 +405,6 @@ impl Ticket {
     /// Puts a ticket together again that was kept in two words.
     pub(crate) fn from_parts(parker: NonNull<Parker>, generation: u64) -> Ticket {
         Ticket { parker, generation }
-    }
-}
-
-/// A sequentially consistent load. loom models those as acquire loads, which may be stale, so there it
-/// is a read-modify-write.
-#[inline(always)]
-fn load_latest(value: &AtomicU8) -> u8 {
-    if crate::primitive::MODELLED {
-        value.fetch_or(0, Ordering::SeqCst)
-    } else {
-        value.load(Ordering::SeqCst)
-    }
-}
-
-/// A plain store. loom lets a read-modify-write of another thread that came before it be the later one,
-/// which no memory model allows, so there it is a read-modify-write too.
-#[inline(always)]
-fn store(word: &AtomicU64, value: u64) {
-    if crate::primitive::MODELLED {
-        word.swap(value, Ordering::AcqRel);
-    } else {
-        word.store(value, Ordering::Release);
     }
 }
 

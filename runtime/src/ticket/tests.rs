@@ -51,6 +51,37 @@ mod states {
         assert_eq!(p.settle(), Settled::Parked);
         assert!(matches!(p.request(Request::Cancel), Claim::Won(_)));
     }
+
+    #[test]
+    fn whoever_is_parked_in_advance_is_made_runnable_by_every_claim() {
+        let p = parker();
+        let early = p.open_parked(Listen::NONE);
+        assert!(matches!(early.claim(Cause::Notified), Claim::Won(_)));
+        assert_eq!(p.look_at_requests(), Settled::Parked, "it is in a list");
+        assert_eq!(p.expire(Cause::Timeout), Err(Cause::Notified), "it is in a list");
+        assert!(early.is_latest());
+
+        let given_up = p.open_parked(Listen::NONE);
+        assert!(!early.is_latest());
+        assert_eq!(p.expire(Cause::Timeout), Ok(()));
+        assert_eq!(given_up.claim(Cause::Notified), Claim::Lost);
+    }
+
+    #[test]
+    fn whoever_is_parked_in_advance_looks_at_requests_itself() {
+        let p = parker();
+        assert_eq!(p.request(Request::Cancel), Claim::Lost);
+        let deaf = p.open_parked(Listen::NONE);
+        assert_eq!(p.look_at_requests(), Settled::Parked);
+        assert!(matches!(deaf.claim(Cause::Notified), Claim::Won(_)));
+        let listening = p.open_parked(Listen::CANCEL);
+        assert_eq!(p.look_at_requests(), Settled::Ended(Cause::Cancelled));
+        assert_eq!(listening.claim(Cause::Notified), Claim::Lost);
+        p.reuse();
+        p.open_parked(Listen::CANCEL);
+        assert_eq!(p.look_at_requests(), Settled::Parked);
+        assert!(matches!(p.request(Request::Cancel), Claim::Won(_)));
+    }
 }
 
 /// Each model counts who makes the owner runnable: exactly one side, once, whatever the order.
@@ -150,5 +181,55 @@ mod models {
             assert_eq!(runnable, 1, "the second park ends once");
             assert_eq!(parker.cause(), Some(Cause::Cancelled));
         });
+    }
+
+    /// A claim against an owner that gives up: either that one goes on by itself, or it is made runnable.
+    /// Fails when `expire` says `Ok` whatever the word was.
+    #[test]
+    fn loom_claim_against_the_end_of_a_park_in_advance() {
+        loom::model(|| {
+            let parker = Arc::new(Parker::new(Kind::Goroutine));
+            let ticket = parker.open_parked(Listen::NONE);
+            let sender = {
+                let parker = parker.clone();
+                thread::spawn(move || {
+                    let claim = ticket.claim(Cause::Notified);
+                    drop(parker);
+                    assert_ne!(claim, Claim::Early);
+                    won(claim)
+                })
+            };
+            let by_itself = usize::from(parker.expire(Cause::Timeout).is_ok());
+            assert_eq!(by_itself + sender.join().unwrap(), 1);
+        });
+    }
+
+    fn request_against_parks_in_advance(request: Request, listen: Listen, cause: Cause) {
+        loom::model(move || {
+            let parker = Arc::new(Parker::new(Kind::Goroutine));
+            let requester = {
+                let parker = parker.clone();
+                thread::spawn(move || won(parker.request(request)))
+            };
+            let first = parker.open_parked(Listen::NONE);
+            assert_eq!(parker.look_at_requests(), Settled::Parked, "the first park is deaf");
+            let _ = first.claim(Cause::Notified);
+            parker.open_parked(listen);
+            let by_itself = ended(parker.look_at_requests());
+            assert_eq!(by_itself + requester.join().unwrap(), 1, "the second park ends once");
+            assert_eq!(parker.cause(), Some(cause));
+        });
+    }
+
+    /// Fails without the light or the heavy fence.
+    #[test]
+    fn loom_a_cancel_of_who_is_parked_in_advance_is_never_missed() {
+        request_against_parks_in_advance(Request::Cancel, Listen::CANCEL, Cause::Cancelled);
+    }
+
+    /// Fails without the fence for those who listen.
+    #[test]
+    fn loom_an_unpark_of_who_is_parked_in_advance_is_never_missed() {
+        request_against_parks_in_advance(Request::Unpark, Listen::UNPARK, Cause::Notified);
     }
 }

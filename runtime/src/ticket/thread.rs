@@ -62,7 +62,8 @@ impl ThreadParker {
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return self.parker.expire();
+                        let expired = self.parker.expire(Cause::Timeout);
+                        return expired.err().unwrap_or(Cause::Timeout);
                     }
                     self.changed.wait_timeout(guard, left)
                 }

@@ -292,7 +292,7 @@ impl Worker {
         goroutine.set_home(self.here());
         if self.stopping.get() {
             // A migratable one that comes back from a child that ran in place, and moved with it.
-            sched::finish_claim(goroutine.parker().request(Request::Cancel));
+            sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
         }
         // SAFETY: the coroutine is the one that runs; the header outlives the goroutine's run.
         unsafe { set_label(active, goroutine) };

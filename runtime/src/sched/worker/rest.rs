@@ -179,7 +179,7 @@ impl Worker {
         Reference::for_each_live(|&Reference(goroutine)| {
             let home = goroutine.home();
             if (home == here || deserted.contains(&home)) && goroutine.is_started() {
-                sched::finish_claim(goroutine.parker().request(Request::Cancel));
+                sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
             }
         });
     }

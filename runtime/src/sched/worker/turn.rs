@@ -181,7 +181,7 @@ impl Worker {
     fn start(&self, goroutine: GoroutineRef) {
         if self.stopping.get() {
             // It will not run: `run_to_end` refuses a cancelled one.
-            sched::finish_claim(goroutine.parker().request(Request::Cancel));
+            sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
         } else if self.forward(goroutine) {
             return;
         }
@@ -278,7 +278,7 @@ impl Worker {
         let mut runner = runner;
         if self.stopping.get() {
             // It is not parked, so this ends nothing: it takes effect at its next park.
-            sched::finish_claim(goroutine.parker().request(Request::Cancel));
+            sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
         }
         self.begin_turn(goroutine, runner.as_active());
         let Step::Yielded(why) = runner.resume(goroutine);
@@ -321,13 +321,14 @@ impl Worker {
             Suspend::Park => {
                 self.depth.set(runner.depth());
                 goroutine.coroutine().set(Some(runner));
+                // Others are parked in advance.
                 if goroutine.affinity() == Affinity::Any {
                     goroutine.set_home(self.here());
-                }
-                // From here on whoever claims the park may run it.
-                if let Settled::Ended(_) = goroutine.parker().settle() {
-                    goroutine.set_reason(WaitReason::None);
-                    self.ready(station, goroutine);
+                    // From here on whoever claims the park may run it.
+                    if let Settled::Ended(_) = goroutine.parker().settle() {
+                        goroutine.set_reason(WaitReason::None);
+                        self.ready(station, goroutine);
+                    }
                 }
             }
         }

@@ -1,0 +1,74 @@
+//! A fence between two threads, paid for by one of them.
+//!
+//! Where each of two threads writes something and then looks at what the other one writes, at least one must see the
+//! other's. For that both need a full fence between the two steps, a locked instruction of 20 cycles. Where the one
+//! comes by all the time and the other once in a while, the first one calls [`light`], which costs nothing, and the
+//! second one [`heavy`], a system call during which each running thread of the process executes a fence
+//! (`membarrier(2)`, about a microsecond).
+//!
+//! A light one comes before or after that fence on its thread. If before, what was written before it is visible to
+//! whoever made the heavy one. If after, whatever is read after it sees what was written before the heavy one. That is
+//! what two full fences give.
+//!
+//! Where the system does not have it, both are full fences. loom's model has only those, too: the weaker `light` is what
+//! the system call makes up for.
+
+#[cfg(loom)]
+use super::atomic::{Ordering, fence};
+#[cfg(not(loom))]
+use std::sync::Once;
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
+
+/// Whether the system makes the fence. Changes once, to true, before the first heavy one.
+#[cfg(not(loom))]
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+/// The side that comes by all the time.
+#[inline(always)]
+pub(crate) fn light() {
+    #[cfg(not(loom))]
+    if REGISTERED.load(Ordering::Relaxed) {
+        return compiler_fence(Ordering::SeqCst);
+    }
+    fence(Ordering::SeqCst);
+}
+
+/// The other side.
+#[cfg(not(loom))]
+pub(crate) fn heavy() {
+    // Before the look: whoever finds it registered in `light` relies on this.
+    register();
+    fence(Ordering::SeqCst);
+    if REGISTERED.load(Ordering::Relaxed) && !call(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED) {
+        // Other threads may be behind a light one already. A filter for system calls that was installed after the
+        // start is the only reason there can be.
+        eprintln!("fibra: membarrier(2) has ceased to work: {}", std::io::Error::last_os_error());
+        std::process::abort();
+    }
+}
+
+#[cfg(loom)]
+pub(crate) fn heavy() {
+    fence(Ordering::SeqCst);
+}
+
+/// Makes the light ones light. To be called early; once is enough.
+#[cfg(not(loom))]
+pub(crate) fn register() {
+    static ASKED: Once = Once::new();
+    ASKED.call_once(|| {
+        let registered = call(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+            && call(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+        REGISTERED.store(registered, Ordering::Relaxed);
+    });
+}
+
+#[cfg(not(loom))]
+fn call(command: libc::c_int) -> bool {
+    // SAFETY: the call takes two numbers and touches no memory.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0_u32, 0_i32) == 0 }
+}
+
+#[cfg(loom)]
+pub(crate) fn register() {}
