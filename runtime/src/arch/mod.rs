@@ -5,7 +5,8 @@
 pub(crate) mod valgrind;
 mod x86_64;
 pub(crate) use x86_64::{Arrival, go_on, jump, jump_on_top};
-pub(crate) use x86_64::{Context, Pair, prefetch_for_write, resume, stack_pointer, suspend};
+pub(crate) use x86_64::{Context, Pair, prefetch_for_write, resume, stack_pointer};
+pub(crate) use x86_64::{suspend, thread_pointer};
 
 #[cfg(test)]
 mod tests;

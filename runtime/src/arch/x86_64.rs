@@ -278,6 +278,18 @@ pub(crate) fn stack_pointer() -> usize {
     rsp
 }
 
+/// Where the calling thread's own data is: no two threads that live at the same time have it at the same place. It is a
+/// multiple of 16. Not taken for constant within a function: a goroutine may go on at another thread.
+#[inline(always)]
+pub(crate) fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: by the ABI this word holds its own address. It is only read.
+    unsafe {
+        asm!("mov {}, fs:[0]", out(reg) pointer, options(nostack, preserves_flags, readonly))
+    };
+    pointer
+}
+
 /// Has the two cache lines at `address` brought here, to be written to. Any address will do.
 #[inline(always)]
 pub(crate) fn prefetch_for_write(address: *const u8) {

@@ -19,6 +19,7 @@
 //! Large values are never moved by value on the way: only between the caller's frame, the buffer and the
 //! other one's frame.
 
+use super::lock::ChanLock;
 use crate::goroutine::WaitReason;
 use crate::park::{self, Parking};
 use crate::primitive::Locked;
@@ -70,7 +71,7 @@ impl Attempt {
 }
 
 pub(super) struct Chan<T> {
-    state: Locked<State<T>>,
+    state: Locked<State<T>, ChanLock>,
     /// How many values the buffer takes; `usize::MAX`: any number.
     capacity: usize,
     senders: AtomicUsize,
@@ -200,12 +201,15 @@ impl<T> Chan<T> {
     /// With one sender and one receiver.
     pub(super) fn new(capacity: usize, closes_at: Option<Instant>) -> Chan<T> {
         Chan {
-            state: Locked::new(State {
-                buffer: VecDeque::new(),
-                closed: false,
-                senders: WaitQueue::new(),
-                receivers: WaitQueue::new(),
-            }),
+            state: Locked::behind(
+                ChanLock::new(),
+                State {
+                    buffer: VecDeque::new(),
+                    closed: false,
+                    senders: WaitQueue::new(),
+                    receivers: WaitQueue::new(),
+                },
+            ),
             capacity,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
@@ -213,7 +217,7 @@ impl<T> Chan<T> {
         }
     }
 
-    pub(super) fn state(&self) -> &Locked<State<T>> {
+    pub(super) fn state(&self) -> &Locked<State<T>, ChanLock> {
         &self.state
     }
 

@@ -28,6 +28,7 @@ mod error;
 mod event;
 mod future;
 mod iter;
+mod lock;
 mod select;
 
 pub use error::{

@@ -23,7 +23,7 @@ const LONG_PAUSE: usize = 128;
 
 /// The bare lock.
 #[cfg(not(loom))]
-pub struct Lock(AtomicBool);
+pub(crate) struct Lock(AtomicBool);
 
 #[cfg(not(loom))]
 impl Lock {
@@ -45,7 +45,6 @@ impl Lock {
         }
     }
 
-    /// The same for somebody whose rivals do not come back at once.
     #[inline]
     pub(crate) fn lock_eagerly(&self) {
         if !self.try_lock() {
@@ -135,14 +134,45 @@ impl Lock {
     }
 }
 
-/// A value behind such a lock.
-pub(crate) struct Locked<T> {
-    lock: Lock,
+/// What a value can be behind. Whoever has locked it unlocks it on the same thread.
+pub(crate) trait RawLock {
+    fn lock(&self);
+
+    /// The same for somebody whose rivals do not come back at once.
+    fn lock_eagerly(&self);
+
+    /// # Safety
+    /// The caller has it, and does not use what it protects any more.
+    unsafe fn unlock(&self);
+}
+
+impl RawLock for Lock {
+    #[inline]
+    fn lock(&self) {
+        Lock::lock(self);
+    }
+
+    #[inline]
+    fn lock_eagerly(&self) {
+        Lock::lock_eagerly(self);
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        // SAFETY: the same contract.
+        unsafe { Lock::unlock(self) };
+    }
+}
+
+/// A value behind a lock.
+#[repr(C)]
+pub(crate) struct Locked<T, L = Lock> {
+    lock: L,
     value: UnsafeCell<T>,
 }
 
 // SAFETY: the value is only reached with the lock held.
-unsafe impl<T: Send> Sync for Locked<T> {}
+unsafe impl<T: Send, L: Sync> Sync for Locked<T, L> {}
 
 impl<T> Locked<T> {
     const_unless_loom! {
@@ -152,24 +182,30 @@ impl<T> Locked<T> {
     }
 
     #[inline]
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.lock.try_lock().then(|| Guard(self))
+    }
+}
+
+impl<T, L: RawLock> Locked<T, L> {
+    pub(crate) fn behind(lock: L, value: T) -> Locked<T, L> {
+        Locked { lock, value: UnsafeCell::new(value) }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T, L> {
         self.lock.lock();
         Guard(self)
     }
 
     #[inline]
-    pub(crate) fn lock_eagerly(&self) -> Guard<'_, T> {
+    pub(crate) fn lock_eagerly(&self) -> Guard<'_, T, L> {
         self.lock.lock_eagerly();
         Guard(self)
     }
 
-    #[inline]
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.lock.try_lock().then(|| Guard(self))
-    }
-
     /// The lock itself, for those who take several.
-    pub(crate) fn bare(&self) -> &Lock {
+    pub(crate) fn bare(&self) -> &L {
         &self.lock
     }
 
@@ -184,7 +220,7 @@ impl<T> Locked<T> {
     }
 }
 
-impl<T> fmt::Debug for Locked<T> {
+impl<T, L> fmt::Debug for Locked<T, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Locked")
     }
@@ -192,9 +228,9 @@ impl<T> fmt::Debug for Locked<T> {
 
 /// The lock, held.
 #[must_use]
-pub(crate) struct Guard<'a, T>(&'a Locked<T>);
+pub(crate) struct Guard<'a, T, L: RawLock = Lock>(&'a Locked<T, L>);
 
-impl<T> Deref for Guard<'_, T> {
+impl<T, L: RawLock> Deref for Guard<'_, T, L> {
     type Target = T;
 
     #[inline]
@@ -204,7 +240,7 @@ impl<T> Deref for Guard<'_, T> {
     }
 }
 
-impl<T> DerefMut for Guard<'_, T> {
+impl<T, L: RawLock> DerefMut for Guard<'_, T, L> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the lock is held, and the guard is borrowed mutably.
@@ -212,7 +248,7 @@ impl<T> DerefMut for Guard<'_, T> {
     }
 }
 
-impl<T> Drop for Guard<'_, T> {
+impl<T, L: RawLock> Drop for Guard<'_, T, L> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: made with the lock held, and nobody has a reference that it gave.

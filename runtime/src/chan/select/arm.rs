@@ -3,7 +3,7 @@
 use super::super::core::{Attempt, Chan};
 use super::super::event::{Event, Never};
 use super::super::{Flavor, Receiver, RecvError, SendError, Sender};
-use crate::primitive::Lock;
+use crate::chan::lock::ChanLock;
 use crate::ticket::Ticket;
 use crate::waitq::{Verdict, Waiter, Wake};
 use std::cell::{Cell, UnsafeCell};
@@ -28,7 +28,7 @@ impl<T> Sealed for SendArm<'_, T> {}
 /// under its lock, so everything works on a shared reference.
 pub trait Arm: Sealed {
     /// What protects the other side, if there is one.
-    fn lock(&self) -> Option<&Lock>;
+    fn lock(&self) -> Option<&ChanLock>;
 
     /// When it should be tried again without having been served.
     fn due(&self) -> Option<Instant> {
@@ -325,7 +325,7 @@ impl<T> Drop for RecvArm<'_, T> {
 }
 
 impl<T> Arm for RecvArm<'_, T> {
-    fn lock(&self) -> Option<&Lock> {
+    fn lock(&self) -> Option<&ChanLock> {
         Some(self.feed.chan()?.state().bare())
     }
 
@@ -436,7 +436,7 @@ impl<T> Drop for SendArm<'_, T> {
 }
 
 impl<T> Arm for SendArm<'_, T> {
-    fn lock(&self) -> Option<&Lock> {
+    fn lock(&self) -> Option<&ChanLock> {
         Some(self.chan?.state().bare())
     }
 

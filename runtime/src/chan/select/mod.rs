@@ -20,9 +20,10 @@ mod small;
 pub(crate) use arm::{Arm, RecvArm, Sealed, SendArm, Sink, Source};
 pub use dynamic::{Select, SelectedOperation};
 
+use crate::chan::lock::ChanLock;
 use crate::goroutine::WaitReason;
 use crate::park::{self, Parking};
-use crate::primitive::Lock;
+use crate::primitive::RawLock;
 use crate::sched::current;
 use smallvec::SmallVec;
 use std::ptr;
@@ -93,7 +94,7 @@ impl Limit {
 /// An arm at work.
 struct Entry<'a> {
     arm: &'a dyn Arm,
-    lock: Option<&'a Lock>,
+    lock: Option<&'a ChanLock>,
     index: usize,
 }
 
@@ -101,7 +102,7 @@ struct Entry<'a> {
 fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Option<usize> {
     // Filled where they stay: they are too large to be moved for nothing.
     let mut entries: SmallVec<[Entry<'a>; FEW]> = SmallVec::new();
-    let mut locks: SmallVec<[&Lock; FEW]> = SmallVec::new();
+    let mut locks: SmallVec<[&ChanLock; FEW]> = SmallVec::new();
     for index in 0..count {
         let arm = arm(index);
         let lock = arm.lock();
@@ -112,7 +113,7 @@ fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Op
     run_entries(&mut entries, &locks, limit)
 }
 
-fn run_entries(entries: &mut [Entry<'_>], locks: &[&Lock], limit: Limit) -> Option<usize> {
+fn run_entries(entries: &mut [Entry<'_>], locks: &[&ChanLock], limit: Limit) -> Option<usize> {
     let mut limit = limit;
     loop {
         shuffle(entries);
@@ -158,7 +159,7 @@ fn run_entries(entries: &mut [Entry<'_>], locks: &[&Lock], limit: Limit) -> Opti
 }
 
 /// Takes an arm back, whose lock that is; true when it has gone ahead.
-pub(crate) fn delist(arm: &dyn Arm, lock: Option<&Lock>) -> bool {
+pub(crate) fn delist(arm: &dyn Arm, lock: Option<&ChanLock>) -> bool {
     let _locked = Locks::take(lock.as_slice());
     // SAFETY: its lock is held.
     unsafe { arm.delist() }
@@ -179,8 +180,8 @@ fn shuffle(entries: &mut [Entry<'_>]) {
 }
 
 /// In the order of their addresses, each once.
-fn sort_and_dedup(locks: &mut SmallVec<[&Lock; FEW]>) {
-    let address = |lock: &Lock| ptr::from_ref(lock).addr();
+fn sort_and_dedup(locks: &mut SmallVec<[&ChanLock; FEW]>) {
+    let address = |lock: &ChanLock| ptr::from_ref(lock).addr();
     // Most selects have two channels.
     match locks.as_mut_slice() {
         [] | [_] => return,
@@ -192,11 +193,11 @@ fn sort_and_dedup(locks: &mut SmallVec<[&Lock; FEW]>) {
 }
 
 /// Several locks, held.
-pub(crate) struct Locks<'a>(&'a [&'a Lock]);
+pub(crate) struct Locks<'a>(&'a [&'a ChanLock]);
 
 impl<'a> Locks<'a> {
     /// Takes them one after the other.
-    pub(crate) fn take(locks: &'a [&'a Lock]) -> Locks<'a> {
+    pub(crate) fn take(locks: &'a [&'a ChanLock]) -> Locks<'a> {
         for (index, lock) in locks.iter().enumerate() {
             // The first one need not hurry; after that others wait for it.
             if index == 0 { lock.lock() } else { lock.lock_eagerly() }
