@@ -236,6 +236,20 @@ pub fn threads() -> Vec<(String, String)> {
         .collect()
 }
 
+/// For how long the other threads of this process have been ready to run without a processor, all together. What a
+/// thread waits now counts when it has got one.
+pub fn waited_for_processors() -> Duration {
+    // SAFETY: it has no preconditions.
+    let me = unsafe { libc::gettid() }.to_string();
+    let others = threads().into_iter().filter(|(id, _)| *id != me);
+    let waited = others.filter_map(|(id, _)| {
+        // It may have ended meanwhile.
+        let times = fs::read_to_string(format!("/proc/self/task/{id}/schedstat")).ok()?;
+        times.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(waited.sum())
+}
+
 /// The names of the threads `fibra-0`, `fibra-1` and so on that there are, sorted.
 pub fn workers() -> Vec<String> {
     let mut names: Vec<String> = threads()

@@ -31,19 +31,27 @@ pub struct Setup {
     pub workers: usize,
     /// Whether started goroutines may move between them.
     pub migratable: bool,
+    spares: bool,
     number: u64,
 }
 
 impl Setup {
     fn new(workers: usize, migratable: bool) -> Setup {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        Setup { workers, migratable, number: NUMBER.fetch_add(1, Ordering::Relaxed) }
+        Setup { workers, migratable, spares: true, number: NUMBER.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The same without spare workers: at one worker nobody else runs until whoever runs there parks or yields, even
+    /// if the monitor takes it for stuck.
+    pub fn without_spares(self) -> Setup {
+        Setup { spares: false, ..self }
     }
 
     /// Settings for such a runtime.
     pub fn builder(self) -> RuntimeBuilder {
         let builder =
             Runtime::builder().workers(self.workers).thread_name(format!("t{}", self.number));
+        let builder = if self.spares { builder } else { builder.spare_workers(0) };
         if self.migratable {
             // SAFETY: what runs here keeps nothing across a park that is bound to a thread: each asks
             // for `thread_id` anew, and an `Rc` is shared with nobody outside its goroutine. Tests for

@@ -76,7 +76,8 @@ fn a_backtrace_in_place_shows_the_joiner() {
         let child = go!(outer(frames));
         black_box(child.join().unwrap())
     }
-    let runtime = Runtime::builder().workers(1).build().unwrap();
+    // Nobody else starts the child before it is joined.
+    let runtime = Runtime::builder().workers(1).spare_workers(0).build().unwrap();
     let frames = runtime.run(joiner);
     assert_complete(&frames);
     assert!(position(&frames, "outer") < position(&frames, "joiner"), "{frames:#?}");

@@ -402,7 +402,7 @@ fn one_that_is_active_in_another_goroutine_is_an_error() {
     let group = || GROUP.with(|it| it.borrow().clone()).unwrap();
     // One worker, and nobody moves.
     at(&[1], &[false], LONG, |setup| {
-        setup.run(|| {
+        setup.without_spares().run(|| {
             let (goes_on_tx, goes_on) = bounded::<()>(0);
             let (started_tx, started) = bounded(0);
             let wait = move |n| {

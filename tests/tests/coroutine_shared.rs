@@ -356,7 +356,7 @@ fn the_stack_is_in_use_while_a_goroutine_is_parked_on_it() {
     thread_local!(static STACK: RefCell<Option<SharedStack>> = const { RefCell::new(None) });
     // Goroutines of one worker can share a stack.
     at(&[1], &[false], LONG, |setup| {
-        setup.run(|| {
+        setup.without_spares().run(|| {
             STACK.set(Some(stack()));
             let drops = Drops::new();
             let [ready, parked, done] = [(); 3].map(|()| Signal::new());

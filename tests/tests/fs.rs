@@ -567,7 +567,7 @@ fn what_is_in_memory_is_read_without_a_park() {
         if !is_read_in_place(&path) {
             return;
         }
-        setup.run(|| {
+        setup.without_spares().run(|| {
             // Whoever parks lets the other one run.
             thread_local!(static TURNS: Cell<usize> = const { Cell::new(0) });
             let done = Signal::new();

@@ -259,7 +259,7 @@ fn on_stack_of(parent: usize, child: usize) -> bool {
 #[test]
 fn a_fresh_goroutine_is_joined_in_place() {
     at(&[1], &[false, true], LONG, |setup| {
-        setup.run(|| {
+        setup.without_spares().run(|| {
             assert!(on_stack_of(frame(), go!(frame()).join().unwrap()));
             let (_older, newest) = (go!(|| ()), go!(frame()));
             assert!(on_stack_of(frame(), newest.join().unwrap()));

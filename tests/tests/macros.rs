@@ -5,9 +5,9 @@ use std::process::{Command, ExitCode, Termination};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, ThreadId};
-use std::time::Duration;
 
-use fibra::{JoinHandle, go};
+use fibra::{JoinHandle, Runtime, go};
+use fibra_tests::child::poll;
 
 fn join<T>(handle: JoinHandle<T>) -> T {
     handle.join().unwrap()
@@ -567,9 +567,10 @@ const CHILD: &str = "FIBRA_TEST_SPAWN_SITE";
 fn child() {
     if std::env::var_os(CHILD).is_some() {
         for (_, start) in failing() {
-            start();
-            // So that the reports do not mix.
-            fibra::sleep(Duration::from_millis(100));
+            // It reports by the time its runtime has ended, so that the reports do not mix.
+            let runtime = Runtime::builder().workers(1).build().unwrap();
+            runtime.run(start);
+            poll("it ends", || runtime.metrics().live == 0);
         }
     }
 }

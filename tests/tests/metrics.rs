@@ -1,11 +1,11 @@
 //! What a runtime tells of itself: metrics, and the report of a shutdown.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use fibra::{Builder, JoinHandle, Runtime, go};
+use fibra::{Builder, Runtime, go};
 use fibra_tests::{OnDrop, Setup, Signal, everywhere, join};
 
 #[test]
@@ -97,10 +97,10 @@ fn stacks_are_counted_and_reused() {
     });
 }
 
-fn report(setup: Setup, spawn: impl FnOnce(&Runtime, Signal, Arc<AtomicBool>)) -> Vec<[String; 2]> {
+fn report(setup: Setup, spawn: impl FnOnce(&Runtime, Signal, Signal)) -> Vec<[String; 2]> {
     let runtime = setup.builder().spare_workers(0).build().unwrap();
-    let (ready, end) = (Signal::new(), Arc::new(AtomicBool::new(false)));
-    let _end = OnDrop(|| end.store(true, Ordering::SeqCst));
+    let (ready, end) = (Signal::new(), Signal::new());
+    let _end = OnDrop(|| end.set());
     spawn(&runtime, ready.clone(), end.clone());
     ready.wait();
     let report = runtime.shutdown_timeout(Duration::from_millis(1));
@@ -112,8 +112,25 @@ fn report(setup: Setup, spawn: impl FnOnce(&Runtime, Signal, Arc<AtomicBool>)) -
     left.collect()
 }
 
-fn spin(end: &AtomicBool) {
-    while !end.load(Ordering::SeqCst) {
+/// Runs a goroutine on each worker, all at the same time: whoever ran there before has parked.
+fn run_everywhere(runtime: &Runtime, workers: usize) {
+    let together = Arc::new(AtomicUsize::new(0));
+    let handles: Vec<_> = (0..workers)
+        .map(|_| {
+            let together = together.clone();
+            runtime.spawn(move || {
+                together.fetch_add(1, Ordering::SeqCst);
+                while together.load(Ordering::SeqCst) < workers {
+                    thread::yield_now();
+                }
+            })
+        })
+        .collect();
+    handles.into_iter().for_each(join);
+}
+
+fn spin(end: &Signal) {
+    while !end.is_set() {
         thread::yield_now();
     }
 }
@@ -122,23 +139,22 @@ fn spin(end: &AtomicBool) {
 fn a_report_names_who_is_left_and_what_they_do() {
     everywhere(|setup| {
         let left = report(setup, |runtime, ready, end| {
+            let begun = Signal::new();
+            let set = begun.clone();
             runtime.run(|| {
-                let until = end.clone();
-                let parked: JoinHandle<()> = Builder::new()
-                    .name("parks")
-                    .spawn(move || {
-                        fibra::uncancellable(|| {
-                            ready.set();
-                            while !until.load(Ordering::SeqCst) {
-                                fibra::sleep(Duration::from_millis(100));
-                            }
-                        });
-                    })
-                    .unwrap();
-                drop(parked);
+                let parks = Builder::new().name("parks").spawn(move || {
+                    fibra::uncancellable(|| {
+                        set.set();
+                        end.wait();
+                    });
+                });
+                drop(parks.unwrap());
             });
+            begun.wait();
+            run_everywhere(runtime, setup.workers);
+            ready.set();
         });
-        assert_eq!(left, [["parks", "sleep"]]);
+        assert_eq!(left, [["parks", "park"]]);
         let left = report(setup, |runtime, ready, end| {
             runtime.run(|| {
                 let busy = Builder::new().name("spins").spawn(move || {

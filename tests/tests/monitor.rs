@@ -412,8 +412,12 @@ fn well_behaved_goroutines_are_not_reported() {
                             fibra::sleep(Duration::from_millis(2));
                             fibra::yield_now();
                         }
-                        fibra::blocking(|| thread::sleep(Duration::from_millis(50)));
                     });
+                }
+                // One by one: a worker that waits until another one has started a thread for a call is reported
+                // rightly, and for that the other one needs a processor.
+                for _ in 0..4 {
+                    fibra::blocking(|| thread::sleep(Duration::from_millis(50)));
                 }
             });
             fibra::park_timeout(Duration::from_millis(50));

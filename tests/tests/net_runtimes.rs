@@ -188,7 +188,7 @@ fn spread<T: Send + 'static>(
     body: impl Fn(usize) -> T + Clone + Send + 'static,
 ) -> Vec<JoinHandle<T>> {
     let arrived = Arc::new(AtomicUsize::new(0));
-    (0..setup.workers)
+    let handles = (0..setup.workers)
         .map(|number| {
             let (arrived, body) = (arrived.clone(), body.clone());
             runtime.spawn(move || {
@@ -200,7 +200,12 @@ fn spread<T: Send + 'static>(
                 body(number)
             })
         })
-        .collect()
+        .collect();
+    // Others, spawned before all have started, might take the workers that these wait for.
+    while arrived.load(Ordering::SeqCst) < setup.workers {
+        thread::yield_now();
+    }
+    handles
 }
 
 #[test]
@@ -329,6 +334,8 @@ fn destructors_read_while_a_panic_unwinds() {
                     server
                 });
                 let farewell = Farewell(client.clone(), said.clone());
+                let reached = Signal::new();
+                let set = reached.clone();
                 let unwinding = runtime.spawn(move || {
                     if round % 2 == 0 {
                         let mut stream = &*farewell.0;
@@ -339,12 +346,14 @@ fn destructors_read_while_a_panic_unwinds() {
                     }
                     let _farewell = farewell;
                     if round % 3 == 0 {
+                        set.set();
                         fibra::park();
                     }
                     panic!("on purpose");
                 });
                 if round % 3 == 0 {
-                    runtime.run(|| fibra::sleep(SOON));
+                    // Not before: its destructor must not find the short limit of the read.
+                    reached.wait();
                     unwinding.cancel();
                     assert_cancelled(outcome(unwinding));
                 } else {

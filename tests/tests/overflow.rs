@@ -85,6 +85,11 @@ fn runtime(workers: usize) -> Runtime {
     Runtime::builder().workers(workers).build().unwrap()
 }
 
+/// One worker and no spare one, which might be faster to start a child than its parent is to join it.
+fn sole_worker() -> Runtime {
+    Runtime::builder().workers(1).spare_workers(0).build().unwrap()
+}
+
 #[test]
 fn overflow_of_a_named_goroutine() {
     for guard in GUARDS {
@@ -186,7 +191,7 @@ fn overflow_of_a_stack_of_the_runtimes_size() {
 fn overflow_in_place_names_the_child() {
     for guard in GUARDS {
         let end = guarded(guard).run("", |_| {
-            runtime(1).run(|| {
+            sole_worker().run(|| {
                 let parent = address();
                 let line = line!() + 1;
                 let child = go!(name = "child", {
@@ -207,7 +212,7 @@ fn overflow_in_place_names_the_child() {
 fn overflow_after_a_join_in_place_names_the_parent() {
     let end = Child::new().run("", |_| {
         let line = line!() + 1;
-        runtime(1).run(|| {
+        sole_worker().run(|| {
             let parent = address();
             let distance = go!(name = "child", { parent - address() }).join().unwrap();
             assert!(distance < 256 << 10, "not in place: {distance}");

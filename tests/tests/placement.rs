@@ -1,6 +1,7 @@
 //! Where goroutines run: stealing, placement of long-lived ones, and bursts from everywhere.
 
 use std::collections::{HashMap, HashSet};
+use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
@@ -252,16 +253,16 @@ fn what_a_surplus_worker_spawns_still_runs() {
                         // Many times the bound, on both workers, and for longer than the system
                         // leaves a thread without a processor that has just taken the child.
                         let rounds = mine.min(theirs.load(Ordering::SeqCst) - before);
-                        let soon = spawned.elapsed() < Duration::from_millis(100);
+                        let soon = spawned.elapsed() < LONG;
                         assert!(rounds < 5000 || soon, "it starves");
                         fibra::yield_now();
                         mine += 1;
                     }
                 }
             });
-            // A spare worker comes to run the other one.
+            // A spare worker comes to run the other one, as soon as this one has used its processor for long enough.
             while !started.load(Ordering::SeqCst) {
-                thread::yield_now();
+                hint::spin_loop();
             }
             resumed.store(true, Ordering::SeqCst);
             // The worker goes on, and is never without work of its own.

@@ -211,6 +211,8 @@ fn a_malformed_stack_setting_is_an_error() {
 
 /// More goroutines than anybody has stacks for here.
 const MOST: usize = 1_000_000;
+/// More than 61 for each stack of 64 MiB.
+const HEADERS: usize = 100_000;
 
 /// Spawns goroutines that park until there is an error, which must be a clear one. Then unparks them and
 /// waits for all of them, those without a stack included. Three times, to see that nothing was lost.
@@ -290,8 +292,10 @@ fn out_of_address_space_is_an_error_and_loses_nothing() {
     }
     for spawner in ["thread", "goroutine"] {
         let end = Child::new().env("FIBRA_WORKERS", "2").run(spawner, |spawner| {
-            // The threads, and the first headers.
-            go!({}).join().unwrap();
+            // The threads, and so many headers that it is stacks that run out: one in 61 that are spawned starts, and
+            // needs one, however seldom the other worker gets to run.
+            let headers: Vec<_> = (0..HEADERS).map(|_| go!({})).collect();
+            headers.into_iter().for_each(|handle| handle.join().unwrap());
             // `handles` of `exhaust_stacks`, and 64 MiB.
             limit_address_space((MOST * size_of::<JoinHandle<usize>>()) + (64 << 20));
             if spawner == "thread" {
@@ -311,6 +315,10 @@ fn out_of_address_space_for_headers_is_an_error() {
         return; // The sanitizer needs address space, too.
     }
     let end = Child::new().env("FIBRA_WORKERS", "1").run("", |_| {
+        // The threads, and a stack for the hog.
+        go!({}).join().unwrap();
+        // From here on there is no room for a spare worker, which would run what is to wait behind the hog.
+        limit_address_space(1 << 20);
         let go_on = Arc::new(AtomicBool::new(false));
         let wait = go_on.clone();
         let hog = go!({
@@ -318,7 +326,6 @@ fn out_of_address_space_for_headers_is_an_error() {
                 std::hint::spin_loop();
             }
         });
-        limit_address_space(1 << 20);
         let mut spawned = 0;
         let error = loop {
             match fibra::Builder::new().spawn(|| ()) {

@@ -148,7 +148,7 @@ fn writers_that_never_stop_do_not_starve_a_reader() {
 #[test]
 fn readers_that_wait_are_next() {
     at(&[1], &[false, true], Duration::from_secs(60), |setup| {
-        setup.run(|| {
+        setup.without_spares().run(|| {
             let lock = Arc::new(RwLock::new(0));
             let mut value = lock.write();
             let readers = [(); 3].map(|()| {

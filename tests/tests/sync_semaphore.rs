@@ -58,7 +58,7 @@ fn all_permits_are_of_use() {
 #[test]
 fn first_come_first_served() {
     at(&[1], &[false, true], Duration::from_secs(60), |setup| {
-        setup.run(|| {
+        setup.without_spares().run(|| {
             let semaphore = Arc::new(Semaphore::new(0));
             let served = Arc::new(Mutex::new(Vec::new()));
             let (mut waiters, mut doomed) = (Vec::new(), Vec::new());
