@@ -254,9 +254,11 @@ impl GoroutineRef {
         if header.references.fetch_sub(count, Ordering::AcqRel) != count {
             return None;
         }
-        let extra = header.extra.swap(ptr::null_mut(), Ordering::Relaxed);
+        // With the last reference nobody else looks.
+        let extra = header.extra.load(Ordering::Relaxed);
         if !extra.is_null() {
-            // SAFETY: it came from a box, and with the last reference nobody else knows it.
+            header.extra.store(ptr::null_mut(), Ordering::Relaxed);
+            // SAFETY: it came from a box, and nobody else knows it.
             drop(unsafe { Box::from_raw(extra) });
         }
         Some(FreeSlot(self))
