@@ -12,6 +12,7 @@
 //! each thread, so another goroutine that ran meanwhile would believe that it panics (invariant 9).
 
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Suspend, WaitReason};
+use crate::primitive::membarrier;
 use crate::sched::{self, Reference, Station, current};
 use crate::ticket::thread::ThreadParker;
 use crate::ticket::{Cause, Listen, Request, Settled, Ticket};
@@ -93,7 +94,10 @@ impl Parking {
     fn suspend(&self, reason: WaitReason) -> Cause {
         match self.owner {
             Owner::Resident(goroutine) => match goroutine.parker().look_at_requests() {
-                Settled::Ended(cause) => cause,
+                Settled::Ended(cause) => {
+                    give_way();
+                    cause
+                }
                 Settled::Parked => switch_away(goroutine, reason),
             },
             Owner::Migratable(goroutine) => switch_away(goroutine, reason),
@@ -104,7 +108,11 @@ impl Parking {
     fn suspend_until(&self, reason: WaitReason, deadline: Instant) -> Cause {
         if deadline <= Instant::now() {
             let cancelled = switchable().is_some_and(is_cancelled);
-            return self.expire(if cancelled { Cause::Cancelled } else { Cause::Timeout });
+            let cause = self.expire(if cancelled { Cause::Cancelled } else { Cause::Timeout });
+            if matches!(reason, WaitReason::Sleep | WaitReason::Park) {
+                give_way();
+            }
+            return cause;
         }
         let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
         let station: *const Station = worker.station();
@@ -140,9 +148,18 @@ impl Drop for Parking {
     }
 }
 
+/// Whoever would park in a loop, and never does because each park ends before, is no hog for that.
+#[cold]
+fn give_way() {
+    if let Some(worker) = current::worker() {
+        worker.suspend(Suspend::Yield);
+    }
+}
+
 /// Lets others run until somebody makes the goroutine runnable.
 #[inline]
 fn switch_away(goroutine: GoroutineRef, reason: WaitReason) -> Cause {
+    debug_assert!(!thread::panicking(), "nothing panics while a park is open");
     let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
     goroutine.set_reason(reason);
     worker.suspend(Suspend::Park);
@@ -311,7 +328,24 @@ pub(crate) fn claim(ticket: Ticket, cause: Cause) -> bool {
 
 /// Sends a request to a goroutine, and makes it runnable if that ends its park.
 pub(crate) fn request(goroutine: GoroutineRef, request: Request) {
-    sched::finish_claim(goroutine.parker().request(request));
+    let parker = goroutine.parker();
+    sched::finish_claim(if sched::is_beside_caller(goroutine) {
+        parker.request_from_its_thread(request)
+    } else {
+        parker.request(request)
+    });
+}
+
+/// Sends a cancel to all goroutines that `each` calls its argument with. It is called twice; those that came to it only
+/// the second time are left out.
+pub(crate) fn cancel_all(each: impl Fn(&dyn Fn(GoroutineRef))) {
+    each(&|goroutine| goroutine.parker().set_request(Request::Cancel));
+    membarrier::heavy();
+    each(&|goroutine| {
+        if goroutine.parker().requested(Request::Cancel) {
+            sched::finish_claim(goroutine.parker().end_for(Request::Cancel));
+        }
+    });
 }
 
 /// The caller's worker, if a fresh goroutine may run on the caller's stack.

@@ -66,10 +66,12 @@ impl Members {
         // Whoever is spawned after our look sees the flag: a fence in `go` stands between its header and
         // its look at the flag.
         fence(Ordering::SeqCst);
-        Reference::for_each_live(|&Reference(goroutine)| {
-            if goroutine.observer().is_some_and(|o| std::ptr::addr_eq(&**o, &**self)) {
-                park::request(goroutine, Request::Cancel);
-            }
+        park::cancel_all(|cancel| {
+            Reference::for_each_live(|&Reference(goroutine)| {
+                if goroutine.observer().is_some_and(|o| std::ptr::addr_eq(&**o, &**self)) {
+                    cancel(goroutine);
+                }
+            });
         });
     }
 }

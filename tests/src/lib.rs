@@ -112,7 +112,6 @@ pub fn at(workers: &[usize], migratable: &[bool], limit: Duration, test: impl Fn
                 test(setup);
                 eventually("threads are left", || setup.threads() == 0);
                 eventually("stacks are left", || Usage::now().stacks <= before.stacks);
-                // Not `==`: a monitor that looked at a worker had a file open, if it was just then.
                 let descriptors = before.descriptors;
                 eventually("descriptors are left", || Usage::now().descriptors <= descriptors);
             });

@@ -397,3 +397,30 @@ fn a_handle_dropped_by_it_detaches() {
         });
     });
 }
+
+/// Each of its parks ends before it begins; those who wait for the worker get it all the same.
+#[test]
+fn whoever_does_not_mind_is_no_hog() {
+    everywhere(|setup| {
+        setup.run(|| {
+            let (started, caught) = (Signal::new(), Signal::new());
+            let over = Arc::new(AtomicBool::new(false));
+            let handle = {
+                let (reached, again, over) = (started.clone(), caught.clone(), over.clone());
+                go!(move || {
+                    let (_sender, receiver) = fibra::chan::bounded::<()>(0);
+                    reached.set();
+                    while !over.load(Ordering::Relaxed) {
+                        panic::catch_unwind(|| receiver.recv()).unwrap_err();
+                        again.set();
+                    }
+                })
+            };
+            started.wait();
+            handle.cancel();
+            caught.wait();
+            over.store(true, Ordering::Relaxed);
+            join(handle);
+        });
+    });
+}

@@ -5,7 +5,7 @@ mod chan_parties;
 use std::collections::BTreeSet;
 use std::panic;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use fibra::chan::{Select, bounded, never};
 use fibra::time::{Elapsed, Ticker, sleep, sleep_until, timeout};
 use fibra::{Cancelled, go, select};
 use fibra_tests::{
-    Drops, FOREVER, LONG, OnDrop, Signal, assert_cancelled, everywhere, outcome, text,
+    Drops, FOREVER, LONG, OnDrop, Signal, assert_cancelled, everywhere, join, outcome, text,
 };
 
 const SHORT: Duration = Duration::from_millis(3);
@@ -468,4 +468,30 @@ fn elapsed_is_an_error() {
     let error = std::io::Error::from(Elapsed);
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     assert_eq!(error.to_string(), Elapsed.to_string());
+}
+
+/// The time is over before the park begins; those who wait for the worker get it all the same.
+#[test]
+fn whoever_sleeps_for_next_to_nothing_is_no_hog() {
+    let naps: [fn(); 2] =
+        [|| sleep(Duration::from_nanos(1)), || fibra::park_timeout(Duration::from_nanos(1))];
+    for nap in naps {
+        everywhere(|setup| {
+            setup.run(|| {
+                let (napping, over) = (Signal::new(), Arc::new(AtomicBool::new(false)));
+                let handle = {
+                    let (reached, over) = (napping.clone(), over.clone());
+                    go!(move || {
+                        while !over.load(Ordering::Relaxed) {
+                            nap();
+                            reached.set();
+                        }
+                    })
+                };
+                napping.wait();
+                over.store(true, Ordering::Relaxed);
+                join(handle);
+            });
+        });
+    }
 }

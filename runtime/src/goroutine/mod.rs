@@ -5,7 +5,7 @@
 //! | state | the header's `coroutine`, `next`, the closure |
 //! |---|---|
 //! | fresh, in a queue | whoever takes it out of the queue |
-//! | running | the worker that runs it |
+//! | running | the worker that runs it; `next` of a resident whose park is open: whoever claims it |
 //! | parked | nobody, until its parker is claimed; then whoever holds the [`Runnable`] |
 //! | ready, in a queue | whoever takes it out of the queue |
 //! | finished | the result: the [`JoinHandle`](crate::JoinHandle); without one, the worker that ran it |
@@ -296,8 +296,9 @@ impl GoroutineRef {
         self.header().stage.load(Ordering::Relaxed) == FRESH
     }
 
+    /// Then its [`home`](Self::home) is where it has started, if it stays there.
     pub(crate) fn is_started(self) -> bool {
-        self.header().stage.load(Ordering::Relaxed) == STARTED
+        self.header().stage.load(Ordering::Acquire) == STARTED
     }
 
     pub(crate) fn is_finished(self) -> bool {
@@ -309,8 +310,9 @@ impl GoroutineRef {
         self.header().stage.store(FINISHED, Ordering::Relaxed);
     }
 
+    /// After [`set_home`](Self::set_home).
     pub(crate) fn set_started(self) {
-        self.header().stage.store(STARTED, Ordering::Relaxed);
+        self.header().stage.store(STARTED, Ordering::Release);
     }
 
     // What follows belongs to whoever the table at the head of this file names.

@@ -394,8 +394,8 @@ pub(crate) fn ready(runnable: Runnable) {
     }
     // SAFETY: the other kind.
     let goroutine = unsafe { GoroutineRef::of_runnable(runnable) };
-    // SAFETY: a parked goroutine's home is the station where it parked, and its runtime goes on for as
-    // long as it has a live goroutine. Once it is pushed that may be over, so `home` is used after the
+    // SAFETY: the home of a goroutine whose park was claimed is the station where it parks, and its runtime goes on for
+    // as long as it has a live goroutine, which this one is until it has run again. Once it is pushed that may be over, so `home` is used after the
     // push only by the runtime's own workers and with a counted reference.
     let home = unsafe { &*goroutine.home().cast_const().cast::<Station>() };
     goroutine.set_reason(WaitReason::None);
@@ -447,6 +447,13 @@ pub(crate) fn can_run_at_once(ticket: Ticket) -> bool {
     let shared = worker.shared();
     goroutine.affinity() == Affinity::Worker
         && shared.index_of(goroutine.home()).is_some_and(|index| shared.stations[index].is_idle())
+}
+
+/// Whether the goroutine stays on the caller's worker, so that it does nothing while the caller looks at it.
+pub(crate) fn is_beside_caller(goroutine: GoroutineRef) -> bool {
+    goroutine.affinity() == Affinity::Worker
+        && goroutine.is_started()
+        && current::worker().is_some_and(|worker| worker.is_here(goroutine.home()))
 }
 
 /// Makes the owner runnable if this claim won and it is parked.

@@ -10,7 +10,7 @@
 //!  +----------------------------------+-----+-------+-------+--------+
 //! ```
 //!
-//! * `open` (owner): next generation, no cause, not PARKED. From here on tickets of this generation can
+//! * `open` (owner): next generation, no cause, and not PARKED, except in advance (below). From here on tickets of this generation can
 //!   be claimed.
 //! * `claim` (anyone with a ticket): generation matches and there is no cause yet → sets the cause. One
 //!   CAS, so one claim wins; a ticket of an older park loses. What the winner hands over it writes
@@ -40,7 +40,7 @@
 //! The owner's mark is the PARKED of `settle`, whose locked instruction is its fence. So `open` may be a plain
 //! store. An owner that is parked in advance has no `settle`: its mark is that plain store. Such parks are
 //! frequent and cancels are rare, so its fence is a light one, and a cancel makes the heavy one that belongs to it
-//! (`primitive/membarrier.rs`), unless the canceller is on the owner's thread. An unpark is as frequent as the park
+//! (`primitive/membarrier.rs`), unless the canceller is on the owner's worker. An unpark is as frequent as the park
 //! that listens to it: there both fences are ordinary ones.
 //!
 //! # Lifetime
@@ -192,7 +192,7 @@ pub(crate) enum Claim {
     Lost,
     /// Won; the owner has not settled yet and will notice by itself.
     Early,
-    /// Won; the owner is parked.
+    /// Won; the owner is parked, maybe in advance.
     Won(Runnable),
 }
 
@@ -200,7 +200,7 @@ pub(crate) enum Claim {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Settled {
-    /// A claim will make the owner runnable.
+    /// A claim will make the owner runnable, or has done so to one that is parked in advance.
     Parked,
     /// The park has ended; the owner is to go on at once.
     Ended(Cause),
@@ -291,22 +291,28 @@ impl Parker {
 
     /// Sets a request, and ends the current park if it listens to it.
     pub(crate) fn request(&self, request: Request) -> Claim {
-        self.requests.fetch_or(request as u8, Ordering::SeqCst);
+        self.set_request(request);
         match request {
             Request::Cancel => membarrier::heavy(),
             Request::Unpark => fence(Ordering::SeqCst),
         }
-        self.end_listening(request)
+        self.end_for(request)
     }
 
     /// The same for a caller on the thread to which an owner that is parked in advance belongs.
     pub(crate) fn request_from_its_thread(&self, request: Request) -> Claim {
-        self.requests.fetch_or(request as u8, Ordering::SeqCst);
+        self.set_request(request);
         fence(Ordering::SeqCst);
-        self.end_listening(request)
+        self.end_for(request)
     }
 
-    fn end_listening(&self, request: Request) -> Claim {
+    /// The first step of [`request`](Self::request), for those who make one fence for many.
+    pub(crate) fn set_request(&self, request: Request) {
+        self.requests.fetch_or(request as u8, Ordering::SeqCst);
+    }
+
+    /// The step after the fence: ends the current park if it listens to the request, which is set.
+    pub(crate) fn end_for(&self, request: Request) -> Claim {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             let listens = (word & LISTEN) >> LISTEN_SHIFT & request as u64 != 0;

@@ -232,4 +232,42 @@ mod models {
     fn loom_an_unpark_of_who_is_parked_in_advance_is_never_missed() {
         request_against_parks_in_advance(Request::Unpark, Listen::UNPARK, Cause::Notified);
     }
+
+    /// A worker's list as a number: each time that somebody puts the owner there, it switches away once, in two parks of
+    /// which it gives the second one up. Fails when the owner goes on at once after a lost `expire`.
+    #[test]
+    fn loom_whoever_is_put_into_a_list_switches_away() {
+        loom::model(|| {
+            let parker = Arc::new(Parker::new(Kind::Goroutine));
+            let list = Arc::new(AtomicUsize::new(0));
+            let first = parker.open_parked(Listen::CANCEL);
+            let others = [None, Some(first)].map(|ticket: Option<Ticket>| {
+                let (parker, list) = (parker.clone(), list.clone());
+                thread::spawn(move || {
+                    let claim = match ticket {
+                        Some(ticket) => ticket.claim(Cause::Notified),
+                        None => parker.request(Request::Cancel),
+                    };
+                    list.fetch_add(won(claim), Ordering::AcqRel);
+                })
+            });
+            let switch_away = || {
+                while list.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                    thread::yield_now();
+                }
+            };
+            if parker.look_at_requests() == Settled::Parked {
+                switch_away();
+            }
+            assert!(parker.cause().is_some());
+            parker.open_parked(Listen::CANCEL);
+            if parker.expire(Cause::Timeout).is_err() {
+                switch_away();
+            }
+            for other in others {
+                other.join().unwrap();
+            }
+            assert_eq!(list.load(Ordering::Acquire), 0, "it is in the list, and has gone on");
+        });
+    }
 }

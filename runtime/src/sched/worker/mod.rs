@@ -175,6 +175,11 @@ impl Worker {
         ptr::from_ref(self.station()).cast_mut().cast()
     }
 
+    /// Whether that is the home of goroutines that started here.
+    pub(super) fn is_here(&self, home: *mut ()) -> bool {
+        home == self.here()
+    }
+
     /// The goroutine that runs here now.
     pub(crate) fn current(&self) -> Option<GoroutineRef> {
         self.current.get()
@@ -326,6 +331,7 @@ impl Worker {
             && !self.stopping.get()
             && !self.shared.idle.is_anyone_idle();
         if fits {
+            next.set_home(self.here());
             next.set_started();
             self.switch_identity(next, active);
             Some(next)

@@ -177,8 +177,12 @@ impl Worker {
             .map(|station| ptr::from_ref::<Station>(station).cast_mut().cast())
             .collect();
         Reference::for_each_live(|&Reference(goroutine)| {
-            let home = goroutine.home();
-            if (home == here || deserted.contains(&home)) && goroutine.is_started() {
+            let is_ours = || {
+                let home = goroutine.home();
+                home == here || deserted.contains(&home)
+            };
+            if goroutine.is_started() && is_ours() {
+                // A deserted station may have got a worker since, with residents; that worker cancels them itself.
                 sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
             }
         });

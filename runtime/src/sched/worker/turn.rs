@@ -189,8 +189,8 @@ impl Worker {
             Ok(runner) => runner,
             Err(error) => return self.do_without_stack(goroutine, &error),
         };
-        goroutine.set_started();
         goroutine.set_home(self.here());
+        goroutine.set_started();
         if goroutine.affinity() == Affinity::Worker {
             self.change_residents(1);
         }

@@ -209,7 +209,8 @@ impl RawMutex {
                 self.state.fetch_and(!QUEUED, Ordering::Relaxed);
             }
             Some(_) if handed_over => {}
-            // Nobody else writes now. A swap, not a store, for loom (see `store` in `ticket`).
+            // Nobody else writes now. A swap, not a store: loom would let a read-modify-write of another thread that
+            // came before the store be the later one, which no memory model allows.
             Some(_) => {
                 self.state.swap(queued | WOKEN, Ordering::Release);
             }
