@@ -1,12 +1,15 @@
 //! Channels in `async` code: `recv_async` and `send_async`, in tokio, in smol and in `fibra::block_on`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use fibra::chan::{Receiver, RecvError, SendError, Sender, after, bounded, never, unbounded};
 use fibra::{block_on, go};
+use fibra_tests::child::Child;
 use fibra_tests::{Drops, Signal, everywhere, join, text, turn};
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -224,6 +227,25 @@ fn a_send_that_is_polled_after_its_end_panics() {
             }
         });
     });
+}
+
+/// It may use the very channel: nothing is locked when a future panics.
+#[test]
+fn a_panic_hook_may_use_the_channel() {
+    let end = Child::new().run("", |_| {
+        let (tx, rx) = unbounded();
+        let hook = rx.clone();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let told = seen.clone();
+        panic::set_hook(Box::new(move |_| told.store(hook.len(), Ordering::SeqCst)));
+        {
+            let mut future = pin!(tx.send_async(7));
+            assert_eq!(poll(future.as_mut()), Poll::Ready(Ok(())));
+            catch_unwind(AssertUnwindSafe(|| poll(future.as_mut()).is_ready())).unwrap_err();
+        }
+        assert_eq!((seen.load(Ordering::SeqCst), rx.recv()), (1, Ok(7)));
+    });
+    end.succeeded();
 }
 
 #[test]

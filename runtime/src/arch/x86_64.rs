@@ -283,10 +283,8 @@ pub(crate) fn stack_pointer() -> usize {
 #[inline(always)]
 pub(crate) fn thread_pointer() -> usize {
     let pointer: usize;
-    // SAFETY: by the ABI this word holds its own address. It is only read.
-    unsafe {
-        asm!("mov {}, fs:[0]", out(reg) pointer, options(nostack, preserves_flags, readonly))
-    };
+    // SAFETY: by the ABI this word holds its own address, and nobody writes to it.
+    unsafe { asm!("mov {}, fs:[0]", out(reg) pointer, options(nostack, preserves_flags, nomem)) };
     pointer
 }
 

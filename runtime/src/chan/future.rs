@@ -61,9 +61,11 @@ impl<A: Arm> Waiting<A> {
 
     /// Lets the arm go ahead, if it can. Otherwise it waits, if there is a ticket, which is that of `park`.
     fn attempt(&self, ticket: Option<Ticket>) -> Option<Wake> {
+        // Before the lock: a panic runs the hook, which is user code.
+        assert!(self.arm.is_open(), "the arm has gone ahead");
         let lock = self.arm.lock();
         let _locked = Locks::take(lock.as_slice());
-        // SAFETY: the lock is held.
+        // SAFETY: the lock is held, and the arm is open.
         let wake = unsafe { self.arm.attempt() };
         if let (None, Some(ticket)) = (&wake, ticket) {
             // SAFETY: the lock is held; the arm is pinned, and as there is a park, `leave` delists it before it is

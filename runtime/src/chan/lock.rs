@@ -19,6 +19,9 @@
 use crate::arch;
 use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::primitive::{Lock, MODELLED, RawLock, membarrier, yield_now};
+#[cfg(loom)]
+use loom::cell::Cell;
+#[cfg(not(loom))]
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
@@ -42,10 +45,11 @@ pub(super) type ChanLock = BiasedLock;
 pub(super) type ChanLock = Lock;
 
 #[repr(C)]
+#[cfg_attr(loom, allow(unreachable_pub))] // Elsewhere a trait that is `pub` in name names it.
 pub struct BiasedLock {
     /// The pointer of the thread with the bias, or one of the above.
     bias: AtomicUsize,
-    /// Threads that share a channel only read the bias. It is in another cache line than what they write.
+    /// Threads that share a channel only read the bias. So it is kept away from what they write most.
     _apart: MaybeUninit<[u8; 56]>,
     lock: Lock,
     /// The thread with the bias has the lock by it, or is about to see that the bias is gone.
@@ -74,7 +78,12 @@ impl BiasedLock {
 
     #[inline(always)]
     fn lock_as(&self, thread: usize, lock: impl FnOnce(&Lock)) {
-        if self.bias.load(Ordering::Relaxed) == thread && self.enter(thread) {
+        // The thread is inside already only if an allocator or a panic hook uses the channel that calls it. Then it
+        // waits for itself, as with any lock.
+        if self.bias.load(Ordering::Relaxed) == thread
+            && !self.inside.load(Ordering::Relaxed)
+            && self.enter(thread)
+        {
             return;
         }
         lock(&self.lock);

@@ -30,6 +30,9 @@ pub trait Arm: Sealed {
     /// What protects the other side, if there is one.
     fn lock(&self) -> Option<&ChanLock>;
 
+    /// Whether it has not gone ahead yet.
+    fn is_open(&self) -> bool;
+
     /// When it should be tried again without having been served.
     fn due(&self) -> Option<Instant> {
         None
@@ -37,11 +40,8 @@ pub trait Arm: Sealed {
 
     /// Goes ahead if it can.
     ///
-    /// # Panics
-    /// It has gone ahead.
-    ///
     /// # Safety
-    /// The lock is held.
+    /// The lock is held. It is open.
     unsafe fn attempt(&self) -> Option<Wake>;
 
     /// Waits for its turn.
@@ -325,6 +325,10 @@ impl<T> Drop for RecvArm<'_, T> {
 }
 
 impl<T> Arm for RecvArm<'_, T> {
+    fn is_open(&self) -> bool {
+        self.outcome.get() == Outcome::Open
+    }
+
     fn lock(&self) -> Option<&ChanLock> {
         Some(self.feed.chan()?.state().bare())
     }
@@ -337,7 +341,7 @@ impl<T> Arm for RecvArm<'_, T> {
     }
 
     unsafe fn attempt(&self) -> Option<Wake> {
-        assert!(self.outcome.get() == Outcome::Open, "the arm has gone ahead");
+        debug_assert!(self.is_open());
         let room = self.room.get();
         let Some(chan) = self.feed.chan() else {
             let Feed::Event(event) = &self.feed else { unreachable!("every other feed is one") };
@@ -436,12 +440,16 @@ impl<T> Drop for SendArm<'_, T> {
 }
 
 impl<T> Arm for SendArm<'_, T> {
+    fn is_open(&self) -> bool {
+        self.outcome.get() == Outcome::Open
+    }
+
     fn lock(&self) -> Option<&ChanLock> {
         Some(self.chan?.state().bare())
     }
 
     unsafe fn attempt(&self) -> Option<Wake> {
-        assert!(self.outcome.get() == Outcome::Open, "the arm has gone ahead");
+        debug_assert!(self.is_open());
         let chan = self.chan?;
         // SAFETY: the lock is held, and the reference used at once.
         let state = unsafe { chan.state().value() };
