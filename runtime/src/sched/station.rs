@@ -318,11 +318,13 @@ impl Station {
     }
 }
 
+/// Not inlined: it has a large frame.
+#[inline(never)]
 fn steal(from: &Deque<GoroutineRef>, to: &Deque<GoroutineRef>) -> Option<GoroutineRef> {
     let batch = from.steal();
-    let (first, rest) = batch.split_first()?;
-    if rest.len() > 0 {
-        to.push_all(rest);
+    let (&first, rest) = batch.split_first()?;
+    if !rest.is_empty() {
+        to.push_all(rest.iter().copied());
     }
     Some(first)
 }

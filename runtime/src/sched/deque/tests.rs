@@ -13,12 +13,12 @@ fn the_owner_takes_the_newest_and_thieves_the_older_half() {
     let batch = deque.steal();
     let (first, rest) = batch.split_first().unwrap();
     assert_eq!(first.number(), 0);
-    assert_eq!(rest.map(ItemRef::number).collect::<Vec<_>>(), [1]);
+    assert_eq!(rest.iter().map(|item| item.number()).collect::<Vec<_>>(), [1]);
     assert_eq!(deque.pop_oldest().map(ItemRef::number), Some(2));
     assert_eq!(deque.pop_newest().map(ItemRef::number), Some(3));
     assert!(deque.is_empty() && deque.is_surely_empty());
     assert!(deque.pop_newest().is_none() && deque.pop_oldest().is_none());
-    assert!(deque.steal().split_first().is_none());
+    assert!(deque.steal().is_empty());
 }
 
 #[cfg(loom)]
@@ -41,12 +41,7 @@ mod models {
                 let (deque, items) = (deque.clone(), items.clone());
                 thread::spawn(move || {
                     let batch = deque.steal();
-                    let stolen = match batch.split_first() {
-                        Some((first, rest)) => {
-                            std::iter::once(first).chain(rest).map(ItemRef::number).collect()
-                        }
-                        None => Vec::new(),
-                    };
+                    let stolen: Vec<_> = batch.iter().map(|item| item.number()).collect();
                     drop(items);
                     stolen
                 })
