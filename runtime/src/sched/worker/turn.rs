@@ -220,6 +220,10 @@ impl Worker {
             return false;
         }
         let here = self.station().residents.load(Ordering::Relaxed) as usize;
+        if here <= SLACK {
+            // Nobody has fewer by more than that.
+            return false;
+        }
         // With what it has been given and not started yet.
         let load = |station: &Station| {
             station.residents.load(Ordering::Relaxed) as usize + station.fresh.len()
