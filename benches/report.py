@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What `compare` leaves behind: results.json and chart.svg.
+"""What `compare` leaves behind: results.json, chart.svg, and the figures in the README.
 
-    report.py LINES DIR     writes both below DIR, and prints the goals and the failures
+    report.py LINES DIR             writes the first two below DIR, and prints the goals and the failures
+    report.py LINES DIR README      also writes the figures into README, in the place of those before
 
 LINES is the file that BENCH_RESULTS named for the scripts, and that `compare` began. Words are separated by tabs;
 SECTION is the script; FIELDS says what lines there are. `report_tests.py` has the tests.
@@ -85,6 +86,11 @@ ROWS = [
     ("footprint", "parked", "bytes", "memory of a parked goroutine"),
     ("digest", "digest", "ns", "SHA-256 of a tree"),
 ]
+
+# The columns of the table; further peers stand in its last one.
+COLUMNS = ["fibra", "go", "tokio", "may"]
+# Where the table stands in the README.
+BEGIN, END = "<!-- figures, written by benches/compare --publish -->", "<!-- end of the figures -->"
 
 # Peers with a colour of their own. generator is what may switches with.
 COLOURS = {"go": "#2f8fd8", "tokio": "#d9660f", "may": "#12996f", "generator": "#12996f"}
@@ -245,6 +251,57 @@ def text(x, y, words, kind="", anchor="start"):
     return f'<text x="{x}" y="{y}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
+def figures(lines):
+    """What the README says: where this was measured, and a table of medians."""
+    run, machine, version = (
+        {entry["name"]: entry["value"] for entry in lines[kind]} for kind in ("run", "machine", "version")
+    )
+    where = [machine[name] for name in ("cpu", "memory", "kernel") if name in machine]
+    if "cores" in machine:
+        where.insert(1, f"{machine['cores']} cores")
+    # Some say themselves whose version it is.
+    versions = ", ".join(value if value.startswith(name) else f"{name} {value}" for name, value in version.items())
+    out = [
+        f"`benches/compare` on {run.get('date', '?')}, commit {run.get('commit', '?')}, medians of {run.get('turns', '?')} "
+        "turns, two workers each.",
+        f"{', '.join(where)}. {versions}.",
+        "",
+        "| | Fibra | Go | tokio | may | others |",
+        "|---|---|---|---|---|---|",
+    ]
+    for section, work, figure, label in ROWS:
+        here = lambda entry: (entry["section"], entry["work"]) == (section, work)
+        medians = {
+            entry["contestant"]: entry["median"] for entry in filter(here, lines["number"]) if entry["figure"] == figure
+        }
+        failed = {entry["contestant"] for entry in filter(here, lines["failure"])} - set(medians)
+        cell = lambda who: quantity(medians[who], figure) if who in medians else "fails" if who in failed else ""
+        others = [f"{who} {cell(who)}" for who in [*NAMED, "generator"] if cell(who)]
+        if medians:
+            out.append("| " + " | ".join([label, *map(cell, COLUMNS), ", ".join(others)]) + " |")
+    return "\n".join(out) + "\n"
+
+
+def quantity(value, figure):
+    if figure == "bytes":
+        return f"{value:.0f} bytes"
+    for unit, size in (("ns", 1), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)):
+        # Three digits, of which none stands before the point in vain.
+        if value < 999.5 * size:
+            break
+    digits = f"{value / size:.3g}"
+    return f"{digits} {unit}"
+
+
+def with_figures(readme, table):
+    """The README with the table in its place."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError("the README has no place for the figures")
+    return f"{before}{begin}\n{table}{end}{after}"
+
+
 def summary(lines):
     """The goals and what went wrong, for the terminal."""
     out = ["", "all goals"]
@@ -264,13 +321,15 @@ def summary(lines):
 
 
 def main(arguments):
-    if len(arguments) != 2:
-        sys.exit("usage: report.py LINES DIR")
+    if len(arguments) not in (2, 3):
+        sys.exit("usage: report.py LINES DIR [README]")
     lines = parse(Path(arguments[0]).read_text())
     directory = Path(arguments[1])
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "results.json").write_text(to_json(lines))
     (directory / "chart.svg").write_text(chart(lines))
+    for readme in map(Path, arguments[2:]):
+        readme.write_text(with_figures(readme.read_text(), figures(lines)))
     print(summary(lines))
 
 

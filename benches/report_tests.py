@@ -42,6 +42,27 @@ class Parse(unittest.TestCase):
                 report.parse(LINES + "\n" + line + "\n")
 
 
+class Figures(unittest.TestCase):
+    def test_the_table_has_what_there_is(self):
+        table = report.figures(report.parse(LINES))
+        self.assertIn("A <fast> CPU. go1.2.", table)
+        self.assertIn("medians of 3 turns", table)
+        self.assertEqual(table.splitlines()[-1], "| yield among 100 | 20.5 ns |  | fails | fails |  |")
+
+    def test_quantities_have_three_digits(self):
+        for value, text in ((3.146, "3.15 ns"), (999.4, "999 ns"), (999.6, "1 µs"), (25_217.2, "25.2 µs"), (2e10, "20 s")):
+            self.assertEqual(report.quantity(value, "ns"), text)
+        self.assertEqual(report.quantity(4228.6, "bytes"), "4229 bytes")
+
+    def test_they_stand_between_their_marks(self):
+        readme = f"a\n{report.BEGIN}\nold\n{report.END}\nz\n"
+        new = report.with_figures(readme, "new\n")
+        self.assertEqual(new, f"a\n{report.BEGIN}\nnew\n{report.END}\nz\n")
+        for mark in (report.BEGIN, report.END):
+            with self.assertRaises(ValueError):
+                report.with_figures(readme.replace(mark, ""), "new\n")
+
+
 class Json(unittest.TestCase):
     def test_everything_is_in_it(self):
         whole = json.loads(report.to_json(report.parse(LINES)))
