@@ -43,9 +43,7 @@ source benches/works.sh
 source benches/peers.sh
 
 source benches/go.sh
-for_peer "$go" -C benches/go build -o "$target/go-rounds" .
-build_may
-cargo build --profile bench -p fibra-benches --bin rounds
+build_rounds
 
 run() {
     local who=$1 work=$2 count=$3 rounds=$4

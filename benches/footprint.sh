@@ -31,9 +31,7 @@ source benches/works.sh
 source benches/peers.sh
 
 source benches/go.sh
-for_peer "$go" -C benches/go build -o "$target/go-rounds" .
-build_may
-cargo build --profile bench -p fibra-benches --bin rounds
+build_rounds
 
 scratch=$(mktemp -d)
 process=
@@ -56,6 +54,7 @@ hold() {
     if [[ $code -eq 0 ]]; then
         memory=$(awk '/^Vm(RSS|PTE):/ { sum += $2 } END { printf "%.0f", sum * 1024 }' "/proc/$process/status")
     fi
+    # It may have ended by itself.
     kill -KILL "$process" 2>/dev/null || true
     # It ends by the signal just sent, which is no failure.
     wait "$process" 2>/dev/null || true

@@ -9,3 +9,10 @@ for_peer() {
 build_may() {
     for_peer cargo build --release --manifest-path benches/may/Cargo.toml --target-dir "$target/may"
 }
+
+# `rounds` of Fibra, tokio and rayon, and those of Go and may. Needs `go` (go.sh).
+build_rounds() {
+    for_peer "$go" -C benches/go build -o "$target/go-rounds" .
+    build_may
+    cargo build --profile bench -p fibra-benches --bin rounds
+}
