@@ -30,9 +30,8 @@ pub(crate) struct Parking {
 
 #[derive(Clone, Copy)]
 enum Owner {
-    /// Parked in advance (`ticket/mod.rs`).
-    Resident(GoroutineRef),
-    Migratable(GoroutineRef),
+    /// If it stays on its worker, it is parked in advance (`ticket/mod.rs`).
+    Goroutine(GoroutineRef),
     Thread(&'static ThreadParker),
 }
 
@@ -61,16 +60,11 @@ impl Parking {
             return Parking { ticket, owner: Owner::Thread(thread) };
         };
         let listen = if goroutine.uncancellable().get() == 0 { listen } else { listen.deaf() };
-        match goroutine.affinity() {
-            Affinity::Worker => {
-                let ticket = goroutine.parker().open_parked(listen);
-                Parking { ticket, owner: Owner::Resident(goroutine) }
-            }
-            Affinity::Any => {
-                let ticket = goroutine.parker().open(listen);
-                Parking { ticket, owner: Owner::Migratable(goroutine) }
-            }
-        }
+        let ticket = match goroutine.affinity() {
+            Affinity::Worker => goroutine.parker().open_parked(listen),
+            Affinity::Any => goroutine.parker().open(listen),
+        };
+        Parking { ticket, owner: Owner::Goroutine(goroutine) }
     }
 
     pub(crate) fn ticket(&self) -> Ticket {
@@ -84,30 +78,21 @@ impl Parking {
         let parking = ManuallyDrop::new(self);
         match (parking.owner, deadline) {
             (Owner::Thread(thread), deadline) => thread.block(deadline),
-            (_, None) => parking.suspend(reason),
-            (_, Some(deadline)) => parking.suspend_until(reason, deadline),
+            (Owner::Goroutine(goroutine), None) => suspend(goroutine, reason),
+            (Owner::Goroutine(goroutine), Some(deadline)) => {
+                parking.suspend_until(goroutine, reason, deadline)
+            }
         }
     }
 
-    /// The owner is a goroutine.
-    #[inline]
-    fn suspend(&self, reason: WaitReason) -> Cause {
-        match self.owner {
-            Owner::Resident(goroutine) => match goroutine.parker().look_at_requests() {
-                Settled::Ended(cause) => {
-                    give_way();
-                    cause
-                }
-                Settled::Parked => switch_away(goroutine, reason),
-            },
-            Owner::Migratable(goroutine) => switch_away(goroutine, reason),
-            Owner::Thread(_) => unreachable!("a thread blocks"),
-        }
-    }
-
-    fn suspend_until(&self, reason: WaitReason, deadline: Instant) -> Cause {
+    fn suspend_until(
+        &self,
+        goroutine: GoroutineRef,
+        reason: WaitReason,
+        deadline: Instant,
+    ) -> Cause {
         if deadline <= Instant::now() {
-            let cancelled = switchable().is_some_and(is_cancelled);
+            let cancelled = is_cancelled(goroutine);
             let cause = self.expire(if cancelled { Cause::Cancelled } else { Cause::Timeout });
             if matches!(reason, WaitReason::Sleep | WaitReason::Park) {
                 give_way();
@@ -117,7 +102,7 @@ impl Parking {
         let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
         let station: *const Station = worker.station();
         let key = worker.station().insert_timer(deadline, self.ticket);
-        let cause = self.suspend(reason);
+        let cause = suspend(goroutine, reason);
         if cause != Cause::Timeout {
             // SAFETY: a station lives as long as its runtime, which goes on as long as this goroutine.
             unsafe { &*station }.cancel_timer(key);
@@ -130,14 +115,14 @@ impl Parking {
     fn expire(&self, reason: Cause) -> Cause {
         debug_assert!(self.ticket.is_latest(), "the caller has parked while this was open");
         let goroutine = match self.owner {
-            Owner::Resident(goroutine) | Owner::Migratable(goroutine) => goroutine,
+            Owner::Goroutine(goroutine) => goroutine,
             Owner::Thread(thread) => return thread.parker.expire(reason).err().unwrap_or(reason),
         };
-        match (goroutine.parker().expire(reason), self.owner) {
+        match (goroutine.parker().expire(reason), goroutine.affinity()) {
             (Ok(()), _) => reason,
             // It was made runnable, and is not to go on before its turn.
-            (Err(_), Owner::Resident(_)) => switch_away(goroutine, WaitReason::None),
-            (Err(cause), _) => cause,
+            (Err(_), Affinity::Worker) => switch_away(goroutine, WaitReason::None),
+            (Err(cause), Affinity::Any) => cause,
         }
     }
 }
@@ -154,6 +139,17 @@ fn give_way() {
     if let Some(worker) = current::worker() {
         worker.suspend(Suspend::Yield);
     }
+}
+
+#[inline]
+fn suspend(goroutine: GoroutineRef, reason: WaitReason) -> Cause {
+    if goroutine.affinity() == Affinity::Worker
+        && let Settled::Ended(cause) = goroutine.parker().look_at_requests()
+    {
+        give_way();
+        return cause;
+    }
+    switch_away(goroutine, reason)
 }
 
 /// Lets others run until somebody makes the goroutine runnable.

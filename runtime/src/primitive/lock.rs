@@ -38,20 +38,6 @@ impl Lock {
         !self.0.swap(true, Ordering::Acquire)
     }
 
-    #[inline]
-    pub(crate) fn lock(&self) {
-        if !self.try_lock() {
-            self.lock_slow(SHORT_PAUSE);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn lock_eagerly(&self) {
-        if !self.try_lock() {
-            self.lock_slow(1);
-        }
-    }
-
     #[cold]
     fn lock_slow(&self, shortest: usize) {
         let mut pause = shortest;
@@ -69,11 +55,26 @@ impl Lock {
             }
         }
     }
+}
 
-    /// # Safety
-    /// The caller has it, and does not use what it protects any more.
+#[cfg(not(loom))]
+impl RawLock for Lock {
     #[inline]
-    pub(crate) unsafe fn unlock(&self) {
+    fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_slow(SHORT_PAUSE);
+        }
+    }
+
+    #[inline]
+    fn lock_eagerly(&self) {
+        if !self.try_lock() {
+            self.lock_slow(1);
+        }
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
         self.0.store(false, Ordering::Release);
     }
 }
@@ -108,27 +109,28 @@ impl Lock {
         }
     }
 
-    pub(crate) fn lock_eagerly(&self) {
-        self.lock();
-    }
-
-    pub(crate) fn lock(&self) {
-        match self.mutex.lock() {
-            Ok(guard) => self.keep(guard),
-            Err(_) => unreachable!("loom does not poison"),
-        }
-    }
-
     fn keep(&self, guard: loom::sync::MutexGuard<'_, ()>) {
         // SAFETY: only the lifetime changes; the guard is dropped in `unlock`, before the mutex.
         let guard = unsafe { std::mem::transmute::<loom::sync::MutexGuard<'_, ()>, _>(guard) };
         // SAFETY: the caller has the mutex.
         unsafe { *self.held.get() = Some(guard) };
     }
+}
 
-    /// # Safety
-    /// The caller has it, and does not use what it protects any more.
-    pub(crate) unsafe fn unlock(&self) {
+#[cfg(loom)]
+impl RawLock for Lock {
+    fn lock(&self) {
+        match self.mutex.lock() {
+            Ok(guard) => self.keep(guard),
+            Err(_) => unreachable!("loom does not poison"),
+        }
+    }
+
+    fn lock_eagerly(&self) {
+        self.lock();
+    }
+
+    unsafe fn unlock(&self) {
         // SAFETY: the caller has the mutex until the guard is dropped, which is after this.
         drop(unsafe { (*self.held.get()).take() });
     }
@@ -144,24 +146,6 @@ pub(crate) trait RawLock {
     /// # Safety
     /// The caller has it, and does not use what it protects any more.
     unsafe fn unlock(&self);
-}
-
-impl RawLock for Lock {
-    #[inline]
-    fn lock(&self) {
-        Lock::lock(self);
-    }
-
-    #[inline]
-    fn lock_eagerly(&self) {
-        Lock::lock_eagerly(self);
-    }
-
-    #[inline]
-    unsafe fn unlock(&self) {
-        // SAFETY: the same contract.
-        unsafe { Lock::unlock(self) };
-    }
 }
 
 /// A value behind a lock.

@@ -331,9 +331,8 @@ impl Worker {
             && !self.stopping.get()
             && !self.shared.idle.is_anyone_idle();
         if fits {
-            next.set_home(self.here());
-            next.set_started();
             self.switch_identity(next, active);
+            next.set_started();
             Some(next)
         } else {
             self.put_aside.set(Some(next));
