@@ -80,7 +80,8 @@ where
     header.affinity.set(affinity);
     header.reason.store(WaitReason::None as u8, Ordering::Relaxed);
     header.uncancellable.set(0);
-    header.stage.store(FRESH, Ordering::Relaxed);
+    // Release: a visitor that sees it alive comes after the end of whoever was here before.
+    header.stage.store(FRESH, Ordering::Release);
     header.vtable.set(Some(&Types::<F, T>::VTABLE));
     header.site.set(site);
     header.id.set(id);
@@ -98,7 +99,7 @@ where
             rest.cast::<*mut Payload<F, T>>().write(Box::into_raw(Box::new(payload)));
         }
     }
-    // Release: `try_acquire` may find the slot by its address.
+    // Release: a visitor may find the slot by its address.
     header.references.store(2, Ordering::Release);
     goroutine
 }

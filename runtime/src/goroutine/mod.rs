@@ -18,8 +18,8 @@
 //! becomes anything else than a header. A closure and a result that fit the rest of the slot live there,
 //! so that spawning calls no allocator; larger ones get a box.
 //!
-//! References are counted: one for the runtime until the goroutine has finished, one for each handle.
-//! [`GoroutineRef::try_acquire`] turns a bare slot address into a reference if there is a live goroutine
+//! References are counted: one for the runtime until the goroutine has finished, one for each handle
+//! (`references.rs`). A [`Visit`] turns a bare slot address into a reference if there is a live goroutine
 //! in it; the monitor and the shutdown find goroutines that way.
 
 mod extra;
@@ -29,6 +29,7 @@ mod joiner;
 pub(crate) mod locals;
 pub(crate) mod pool;
 mod reason;
+mod references;
 
 pub(crate) use extra::{Extra, Observer};
 pub use identity::GoroutineId;
@@ -36,6 +37,7 @@ pub(crate) use job::{needed_stack, new};
 pub(crate) use joiner::Completion;
 pub(crate) use pool::SLOT;
 pub(crate) use reason::WaitReason;
+pub(crate) use references::Visit;
 
 use crate::arch;
 use crate::coroutine::Coroutine;
@@ -201,67 +203,6 @@ impl GoroutineRef {
     pub(crate) unsafe fn runner<'a>(self) -> Option<&'a Runner> {
         // SAFETY: slots are never unmapped, and nobody changes it by the contract above.
         unsafe { (*self.0.as_ref().coroutine.as_ptr()).as_ref() }
-    }
-
-    /// A reference to whatever goroutine lives in the slot, if any.
-    pub(crate) fn try_acquire(self) -> Option<GoroutineRef> {
-        let references = &self.header().references;
-        let mut count = references.load(Ordering::Relaxed);
-        while count != 0 {
-            // Acquire: pairs with the Release in `job::new`, which published the header.
-            match references.compare_exchange_weak(
-                count,
-                count + 1,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Some(self),
-                Err(now) => count = now,
-            }
-        }
-        None
-    }
-
-    /// One more reference; the caller holds one.
-    pub(crate) fn acquire(self) {
-        let before = self.header().references.fetch_add(1, Ordering::Relaxed);
-        debug_assert!(before > 0);
-        if before > u32::MAX / 2 {
-            // A leak in a loop; going on would free a header that is in use.
-            std::process::abort();
-        }
-    }
-
-    /// Gives one reference back; with the last the slot becomes free.
-    ///
-    /// # Safety
-    /// The caller holds a reference and does not use it again.
-    #[inline]
-    #[must_use = "a free slot goes back to the pool"]
-    pub(crate) unsafe fn release(self) -> Option<FreeSlot> {
-        // SAFETY: by the contract above.
-        unsafe { self.release_some(1) }
-    }
-
-    /// The same for several references.
-    ///
-    /// # Safety
-    /// The caller holds as many and does not use them again.
-    #[inline]
-    #[must_use = "a free slot goes back to the pool"]
-    pub(crate) unsafe fn release_some(self, count: u32) -> Option<FreeSlot> {
-        let header = self.header();
-        if header.references.fetch_sub(count, Ordering::AcqRel) != count {
-            return None;
-        }
-        // With the last reference nobody else looks.
-        let extra = header.extra.load(Ordering::Relaxed);
-        if !extra.is_null() {
-            header.extra.store(ptr::null_mut(), Ordering::Relaxed);
-            // SAFETY: it came from a box, and nobody else knows it.
-            drop(unsafe { Box::from_raw(extra) });
-        }
-        Some(FreeSlot(self))
     }
 
     pub(crate) fn parker(&self) -> &Parker {

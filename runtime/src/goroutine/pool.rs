@@ -246,7 +246,7 @@ pub(crate) fn give(slot: FreeSlot) {
 }
 
 /// Calls `visit` with every slot of the process that was ever handed out. What lives there, if anything,
-/// [`GoroutineRef::try_acquire`] tells. Slots that are handed out meanwhile may be missed.
+/// a [`Visit`](super::Visit) tells. Slots that are handed out meanwhile may be missed.
 pub(crate) fn for_each_slot(mut visit: impl FnMut(GoroutineRef)) {
     let mut index = 0;
     loop {

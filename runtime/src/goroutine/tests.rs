@@ -61,21 +61,6 @@ fn refused_closure_is_dropped_and_join_gets_the_payload() {
 }
 
 #[test]
-fn a_free_slot_is_not_acquired() {
-    let cache = Cache::new();
-    let goroutine = spawn(&cache, || ());
-    assert!(goroutine.try_acquire().is_some());
-    // SAFETY: the reference just acquired.
-    assert!(unsafe { goroutine.release() }.is_none());
-    // SAFETY: fresh, in no queue.
-    unsafe { goroutine.refuse(Box::new(())) };
-    // SAFETY: finished.
-    drop(unsafe { goroutine.drop_result() });
-    free(&cache, goroutine);
-    assert!(goroutine.try_acquire().is_none());
-}
-
-#[test]
 fn slots_go_round_between_threads() {
     let (give, take) = std::sync::mpsc::channel::<GoroutineRef>();
     let finisher = std::thread::spawn(move || {

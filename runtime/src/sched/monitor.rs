@@ -26,7 +26,7 @@
 use super::Shared;
 use super::event::Event;
 use super::station::Station;
-use crate::goroutine::GoroutineRef;
+use crate::goroutine::{GoroutineRef, Visit};
 use crate::primitive::atomic::{AtomicBool, Ordering, fence};
 use crate::stack;
 use std::collections::HashSet;
@@ -324,7 +324,7 @@ impl Watch {
     fn report(&mut self, station: &Station, epoch: u64, goroutine: GoroutineRef, since: Duration) {
         // It may have finished meanwhile, and another one live in its slot: a reference makes sure that
         // it stays, and the epoch that it is the one that was seen.
-        let Some(goroutine) = goroutine.try_acquire() else {
+        let Some(goroutine) = Visit::begin().acquire(goroutine) else {
             return;
         };
         if station.epoch.load(Ordering::Acquire) == epoch && self.reported.insert(goroutine.site())

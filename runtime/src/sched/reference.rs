@@ -1,18 +1,19 @@
 //! Counted references to goroutines.
 
 use super::current;
-use crate::goroutine::{GoroutineRef, pool};
+use crate::goroutine::{GoroutineRef, Visit, pool};
 use std::mem;
 
 /// A counted reference to a goroutine.
 pub(crate) struct Reference(pub(crate) GoroutineRef);
 
 impl Reference {
-    /// Calls `visit` with every live goroutine of the process. Those that are spawned meanwhile may be
-    /// missed.
+    /// Calls `visit` with every goroutine of the process that has not finished. Those that are spawned meanwhile
+    /// may be missed.
     pub(crate) fn for_each_live(mut visit: impl FnMut(&Reference)) {
+        let all = Visit::begin();
         pool::for_each_slot(|slot| {
-            if let Some(goroutine) = slot.try_acquire() {
+            if let Some(goroutine) = all.acquire(slot) {
                 visit(&Reference(goroutine));
             }
         });

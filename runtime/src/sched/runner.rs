@@ -139,7 +139,15 @@ fn drop_result(goroutine: GoroutineRef) {
 }
 
 /// Each panic of a destructor is reported, and the other values are dropped all the same.
+#[inline]
 fn clear_locals(goroutine: GoroutineRef) {
+    if goroutine.locals().is_some() {
+        clear_all_locals(goroutine);
+    }
+}
+
+#[cold]
+fn clear_all_locals(goroutine: GoroutineRef) {
     while let Some(locals) = goroutine.locals()
         && let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| locals.clear()))
     {
