@@ -37,8 +37,8 @@ impl Sleeper {
 
     /// Ends what [`prepare`](Self::prepare) began.
     pub(crate) fn finish(&self) {
-        // Acquire: what the waker published.
-        self.0.swap(AWAKE, Ordering::Acquire);
+        // Acquire: what the waker published. SeqCst: see `Monitor::note_awake`.
+        self.0.swap(AWAKE, Ordering::SeqCst);
     }
 
     /// True: the owner sleeps or is about to, and the caller is the one who must rouse it.

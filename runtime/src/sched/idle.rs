@@ -20,6 +20,9 @@
 //! * *Seen a searcher*: then that worker has not entered yet, its look comes after the push, and it finds
 //!   the goroutine, or another one. In that case it searches on ([`Idle::sleep`]). A searcher that finds
 //!   something stops searching, and if it was the last one and there is more, it notifies in its turn.
+//! * *Left to a searcher*: a worker that has entered, and then sees enough others search, sleeps without a look. What was
+//!   pushed before it entered, maybe by somebody who relied on it, was pushed before such a searcher gives up, whose
+//!   last look finds it. Whoever pushes later sees the worker as a sleeper.
 //! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
 //!   and searches before it sleeps.
@@ -36,7 +39,7 @@
 
 use super::event::Sleeper;
 use crate::primitive::atomic::{AtomicU64, Ordering};
-use crate::primitive::{MODELLED, Mutex};
+use crate::primitive::{Locked, MODELLED};
 use std::hint;
 use std::time::Duration;
 
@@ -121,7 +124,7 @@ pub(crate) struct Idle {
     /// Sleeping workers in the lowest 16 bits, napping ones in the next, searching ones above.
     counts: AtomicU64,
     /// The sleepers, longest asleep first. Changed together with the counts.
-    sleepers: Mutex<Vec<u16>>,
+    sleepers: Locked<Vec<u16>>,
     most_searching: u64,
 }
 
@@ -134,7 +137,7 @@ impl Idle {
     pub(crate) fn new(workers: usize) -> Idle {
         Idle {
             counts: AtomicU64::new(0),
-            sleepers: Mutex::new(Vec::new()),
+            sleepers: Locked::new(Vec::new()),
             most_searching: (workers as u64).div_ceil(2),
         }
     }
@@ -228,7 +231,8 @@ impl Idle {
             self.enter(worker.id(), searching);
         }
         // The last look before it sleeps.
-        let work = worker.has_own_work() || (!surplus && worker.sees_spare_work());
+        let work = worker.has_own_work()
+            || (!surplus && !self.do_enough_search() && worker.sees_spare_work());
         // A surplus worker that was made a regular one again is woken for that; so is the reverse.
         if work || worker.is_surplus() != surplus {
             worker.sleeper().finish();
@@ -245,9 +249,13 @@ impl Idle {
         if work { picked.or_else(|| self.try_search()) } else { picked }
     }
 
+    fn do_enough_search(&self) -> bool {
+        self.counts.load(Ordering::Relaxed) / SEARCHING >= self.most_searching
+    }
+
     /// Permission to search, unless enough others do.
     fn try_search(&self) -> Option<Searching> {
-        if self.counts.load(Ordering::Relaxed) / SEARCHING >= self.most_searching {
+        if self.do_enough_search() {
             return None;
         }
         // A few too many do no harm.

@@ -27,7 +27,7 @@ use super::Shared;
 use super::event::Event;
 use super::station::Station;
 use crate::goroutine::{GoroutineRef, Visit};
-use crate::primitive::atomic::{AtomicBool, Ordering, fence};
+use crate::primitive::atomic::{AtomicBool, Ordering};
 use crate::stack;
 use std::collections::HashSet;
 use std::io;
@@ -59,13 +59,14 @@ impl Monitor {
         Monitor { event: Event::new(), ticking: AtomicBool::new(false) }
     }
 
-    /// A worker is awake again. Workers that wake one another all the time need not wake the monitor each time.
+    /// A worker is awake again, and has said so ([`Sleeper::finish`]). Workers that wake one another all the time need
+    /// not wake the monitor each time.
     ///
-    /// The fence stands between the worker's becoming awake and its look; in [`Watch::rest`] one stands between
-    /// the end of ticking and the look at the workers. So the monitor sees the worker awake, or is woken.
+    /// `finish` is a locked instruction, and this load comes after it in the order of all that is sequentially
+    /// consistent; in [`Watch::rest`] a fence stands between the end of ticking and the look at the workers. So the
+    /// monitor sees the worker awake, or is woken.
     pub(super) fn note_awake(&self) {
-        fence(Ordering::SeqCst);
-        if !self.ticking.load(Ordering::Relaxed) {
+        if !self.ticking.load(Ordering::SeqCst) {
             self.event.wake();
         }
     }

@@ -78,7 +78,9 @@ pub(crate) struct Station {
     poller: OnceLock<Arc<Poller>>,
     /// Deadlines of goroutines that parked here. Under a lock because a migratable one may go on, and
     /// cancel its deadline, elsewhere.
-    pub(super) timers: Mutex<Timers>,
+    timers: Mutex<Timers>,
+    /// False: there are no timers. Set by the worker, cleared by whoever finds none left, both under the lock.
+    may_have_timers: AtomicBool,
     pub(super) tally: Tally,
     /// Started, unfinished goroutines that stay here.
     pub(super) residents: AtomicU32,
@@ -112,6 +114,7 @@ impl Station {
             sleeper: Sleeper::new(),
             poller: OnceLock::new(),
             timers: Mutex::new(Timers::default()),
+            may_have_timers: AtomicBool::new(false),
             tally: Tally::new(),
             residents: AtomicU32::new(0),
             running: AtomicPtr::new(ptr::null_mut()),
@@ -259,22 +262,36 @@ impl Station {
     }
 
     pub(crate) fn insert_timer(&self, deadline: Instant, ticket: Ticket) -> Key {
-        self.timers.lock().insert(deadline, ticket)
+        let mut timers = self.timers.lock();
+        self.may_have_timers.store(true, Ordering::Relaxed);
+        timers.insert(deadline, ticket)
     }
 
     pub(crate) fn cancel_timer(&self, key: Key) {
         self.timers.lock().cancel(key);
     }
 
-    /// When a timer is due next.
+    /// When a timer is due next. For the worker.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
+        if !self.may_have_timers.load(Ordering::Relaxed) {
+            return None;
+        }
         self.timers.lock().next_deadline()
     }
 
-    /// Takes out the deadlines that have passed; what that ends goes to `ready`, without a lock held.
+    /// Takes out the deadlines that have passed; what that ends goes to `ready`, without a lock held. Somebody else than
+    /// the worker may miss a timer that has just gone in.
+    #[inline]
     pub(super) fn expire_timers(&self, ready: impl FnMut(Runnable)) {
+        if self.may_have_timers.load(Ordering::Relaxed) {
+            self.expire_some(ready);
+        }
+    }
+
+    fn expire_some(&self, ready: impl FnMut(Runnable)) {
         let mut timers = self.timers.lock();
         if timers.next_deadline().is_none() {
+            self.may_have_timers.store(false, Ordering::Relaxed);
             return;
         }
         let mut due = Vec::new();
@@ -295,7 +312,7 @@ impl Station {
 
     /// Whether residents may become ready by a timer or a socket.
     pub(super) fn may_keep_waiting(&self) -> bool {
-        self.poller().is_used() || self.next_deadline().is_some()
+        self.poller().is_used() || self.timers.lock().next_deadline().is_some()
     }
 
     pub(super) fn belongs_to(&self, shared: &Arc<Shared>) -> bool {

@@ -10,8 +10,8 @@
 //! have taken the goroutine, or passed it on, takes something else.
 
 use super::*;
-use crate::primitive::Condvar;
 use crate::primitive::atomic::{AtomicBool, AtomicUsize};
+use crate::primitive::{Condvar, Mutex};
 use crate::sched::event::Event;
 use loom::model::Builder;
 use loom::sync::Arc;
