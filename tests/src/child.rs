@@ -13,6 +13,7 @@
 //! test calls `run` at one place only. A child that takes longer than [`LIMIT`] is killed, and its test
 //! fails.
 
+use fibra::{Runtime, RuntimeBuilder};
 use std::any::type_name;
 use std::env;
 use std::ffi::OsStr;
@@ -125,6 +126,20 @@ fn become_the_child() {
         libc::setrlimit(libc::RLIMIT_CORE, &none);
     }
     print!("\n{MARK}");
+}
+
+/// Workers and affinity, as a child's argument.
+pub const KINDS: [&str; 4] = ["1 worker", "2 worker", "4 worker", "2 any"];
+
+/// What one of [`KINDS`] says.
+pub fn builder(kind: &str) -> RuntimeBuilder {
+    let (workers, affinity) = kind.split_once(' ').unwrap();
+    let builder = Runtime::builder().workers(workers.parse().unwrap());
+    match affinity {
+        "worker" => builder,
+        // SAFETY: in these tests nothing thread-bound lives across a park.
+        _ => unsafe { builder.migratable() },
+    }
 }
 
 /// Starts a command and waits for its end.

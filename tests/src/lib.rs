@@ -5,6 +5,8 @@
 //! goroutines, stacks, threads, descriptors. A watchdog ends the process when a test hangs.
 
 pub mod child;
+pub mod files;
+pub mod sockets;
 
 use std::fmt;
 use std::fs;

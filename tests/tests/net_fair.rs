@@ -1,17 +1,12 @@
 //! Sockets that are always ready, and what they must not keep others from.
 
-use fibra::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
+use fibra::net::{UdpSocket, UnixDatagram};
+use fibra_tests::sockets::tcp_pair;
 use fibra_tests::{everywhere, join};
 use std::io::{IoSliceMut, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
 
 /// CPU time of the process.
 fn cpu_time() -> Duration {
@@ -27,7 +22,7 @@ fn after_the_last_socket_there_is_silence() {
     const NIGHT: Duration = Duration::from_millis(300);
     everywhere(|setup| {
         setup.run(|| {
-            let (clients, servers): (Vec<_>, Vec<_>) = (0..16).map(|_| pair()).unzip();
+            let (clients, servers): (Vec<_>, Vec<_>) = (0..16).map(|_| tcp_pair()).unzip();
             let readers: Vec<_> = servers
                 .into_iter()
                 .map(|mut server| fibra::go!(move || server.read(&mut [0; 8]).unwrap()))
@@ -76,7 +71,7 @@ fn more_buffers_than_the_system_takes() {
     const LEN: usize = 2000;
     everywhere(|setup| {
         setup.run(|| {
-            let (mut client, mut server) = pair();
+            let (mut client, mut server) = tcp_pair();
             client.write_all(&[7; LEN]).unwrap();
             while server.peek(&mut [0; LEN]).unwrap() < LEN {
                 fibra::yield_now();

@@ -2,6 +2,7 @@
 
 use fibra::net::{TcpListener, TcpStream, UnixStream};
 use fibra::{JoinHandle, Runtime};
+use fibra_tests::sockets::{SOON, read, tcp_pair};
 use fibra_tests::{
     OnDrop, Setup, Signal, alone, assert_cancelled, everywhere, join, outcome, text,
 };
@@ -11,25 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// After that whoever has started most likely waits.
-const SOON: Duration = Duration::from_millis(2);
-
-/// Two ends of a connection.
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
-
 /// The same; nobody has waited for the first one yet, so that it is registered nowhere.
 fn unregistered_pair() -> (TcpStream, TcpStream) {
-    let (client, server) = pair();
+    let (client, server) = tcp_pair();
     (server, client)
-}
-
-fn read(stream: &Arc<TcpStream>) -> JoinHandle<Result<usize, ErrorKind>> {
-    let stream = stream.clone();
-    fibra::go!(move || (&*stream).read(&mut [0; 8]).map_err(|error| error.kind()))
 }
 
 /// Plain threads have a poller in the process once one has waited; it stays.
