@@ -22,11 +22,21 @@ use crate::primitive::atomic::{AtomicU64, Ordering};
 pub(crate) struct Tally {
     spawned: AtomicU64,
     finished: AtomicU64,
+    /// How often it has stolen; of no concern to a shutdown.
+    steals: AtomicU64,
 }
 
 impl Tally {
     pub(crate) fn new() -> Tally {
-        Tally { spawned: AtomicU64::new(0), finished: AtomicU64::new(0) }
+        Tally { spawned: AtomicU64::new(0), finished: AtomicU64::new(0), steals: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn count_stolen(&self) {
+        self.steals.store(self.steals.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn steals(&self) -> u64 {
+        self.steals.load(Ordering::Relaxed)
     }
 
     #[inline]

@@ -38,7 +38,7 @@ pub(crate) use worker::Worker;
 
 use crate::goroutine::{Affinity, GoroutineRef, WaitReason};
 use crate::poll::Poller;
-use crate::primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::primitive::{Condvar, Mutex, membarrier};
 use crate::stack::StackSize;
 use crate::ticket::{Claim, Kind, Runnable, Ticket};
@@ -96,8 +96,9 @@ pub(crate) struct Shared {
     stations: Box<[CachePadded<Station>]>,
     /// Stations below this have had a worker.
     used: AtomicUsize,
-    injector: Injector<GoroutineRef>,
-    idle: Idle,
+    /// These two are written by whoever spawns, searches and sleeps; each worker reads the rest at every turn.
+    injector: CachePadded<Injector<GoroutineRef>>,
+    idle: CachePadded<Idle>,
     gate: Gate,
     /// Fresh goroutines for which there was no stack. The monitor tries again.
     postponed: Mutex<Vec<GoroutineRef>>,
@@ -107,7 +108,6 @@ pub(crate) struct Shared {
     /// How many of them have not ended.
     running: Mutex<usize>,
     thread_ended: Condvar,
-    steals: AtomicU64,
 }
 
 /// Why a goroutine cannot be spawned.
@@ -147,8 +147,8 @@ impl Shared {
                 .map(|index| CachePadded::new(Station::new(weak.clone(), index)))
                 .collect(),
             used: AtomicUsize::new(0),
-            injector: Injector::new(),
-            idle: Idle::new(config.workers),
+            injector: CachePadded::new(Injector::new()),
+            idle: CachePadded::new(Idle::new(config.workers)),
             gate: Gate::new(),
             postponed: Mutex::new(Vec::new()),
             out_of_stacks: AtomicBool::new(false),
@@ -156,7 +156,6 @@ impl Shared {
             threads: Mutex::new(Vec::new()),
             running: Mutex::new(0),
             thread_ended: Condvar::new(),
-            steals: AtomicU64::new(0),
             config,
         });
         membarrier::register();
@@ -307,7 +306,8 @@ impl Shared {
     pub(crate) fn counts(&self) -> Counts {
         let Census { spawned, finished } = self.census();
         let workers = self.stations().iter().filter(|station| station.is_active()).count();
-        Counts { spawned, finished, steals: self.steals.load(Ordering::Relaxed), workers }
+        let steals = self.stations.iter().map(|station| station.tally.steals()).sum();
+        Counts { spawned, finished, steals, workers }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -79,7 +79,7 @@ impl Searcher for Worker {
                 && !leaves(victim)
                 && let Some(goroutine) = victim.steal_for(self.station())
             {
-                self.shared.steals.fetch_add(1, Ordering::Relaxed);
+                self.station().tally.count_stolen();
                 return Some(goroutine);
             }
         }
