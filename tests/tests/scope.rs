@@ -1,7 +1,7 @@
 //! Scopes: goroutines that borrow, and a wait that none of them outlives.
 
 use std::panic;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -304,5 +304,56 @@ fn a_plain_thread_has_scopes() {
             handles.into_iter().map(|handle| handle.join().unwrap()).sum()
         });
         assert_eq!(sum, 12);
+    });
+}
+
+/// A handle goes at about the moment at which its goroutine ends. Whoever drops the result then parks in its
+/// destructor, as part of the goroutine or as the one who had the handle. A cancel of the scope ends that park.
+#[test]
+fn a_cancel_finds_who_drops_a_result_that_parks() {
+    static DROPPED: AtomicU32 = AtomicU32::new(0);
+
+    struct Parks;
+
+    impl Drop for Parks {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            fibra::park();
+        }
+    }
+
+    everywhere(|setup| {
+        setup.run(|| {
+            DROPPED.store(0, Ordering::Relaxed);
+            for round in 0..200 {
+                let about_to_drop = Signal::new();
+                let signal = about_to_drop.clone();
+                let waiter = go!(move || {
+                    let ends = AtomicBool::new(false);
+                    fibra::scope(|s| {
+                        let handle = s.go(|| {
+                            ends.store(true, Ordering::Release);
+                            Parks
+                        });
+                        while !ends.load(Ordering::Acquire) {
+                            fibra::yield_now();
+                        }
+                        signal.set();
+                        for _ in 0..round {
+                            std::hint::spin_loop();
+                        }
+                        drop(handle);
+                    })
+                });
+                // Before that it would drop the result while it unwinds, when nothing ends a park.
+                while !about_to_drop.is_set() {
+                    fibra::yield_now();
+                }
+                waiter.cancel();
+                // If it was the waiter that parked there, its destructor has swallowed the cancel.
+                let _ended = outcome(waiter);
+            }
+            assert_eq!(DROPPED.load(Ordering::Relaxed), 200);
+        });
     });
 }

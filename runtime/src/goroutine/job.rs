@@ -177,7 +177,7 @@ pub(super) fn vacant() -> Header {
         reason: AtomicU8::new(WaitReason::None as u8),
         uncancellable: Cell::new(0),
         references: AtomicU32::new(0),
-        stage: AtomicU8::new(FINISHED),
+        stage: AtomicU8::new(GONE),
         next: Cell::new(None),
         vtable: Cell::new(None),
         site: Cell::new(Location::caller()),

@@ -19,8 +19,8 @@
 //! so that spawning calls no allocator; larger ones get a box.
 //!
 //! References are counted: one for the runtime until the goroutine has finished, one for each handle
-//! (`references.rs`). A [`Visit`] turns a bare slot address into a reference if there is a live goroutine
-//! in it; the monitor and the shutdown find goroutines that way.
+//! (`references.rs`). A [`Visit`] turns a bare slot address into a reference if there is a goroutine
+//! in it that is not gone; the monitor and the shutdown find goroutines that way.
 
 mod extra;
 mod identity;
@@ -114,7 +114,7 @@ pub(crate) struct Header {
     parker: Parker,
     affinity: Cell<Affinity>,
     reason: AtomicU8,
-    /// Fresh, started or finished.
+    /// Fresh, started, finished or gone.
     stage: AtomicU8,
     /// How many `uncancellable` calls are active; running goroutine only.
     uncancellable: Cell<u8>,
@@ -137,7 +137,10 @@ pub(crate) struct Header {
 
 const FRESH: u8 = 0;
 const STARTED: u8 = 1;
+/// Its closure has ended. The destructor of its result may still run.
 const FINISHED: u8 = 2;
+/// Nothing of it runs any more; its worker is about to give its references back.
+const GONE: u8 = 3;
 
 /// A goroutine, by address. Copyable: whoever uses it knows by the table above that the goroutine is
 /// alive; [`acquire`](Self::acquire) and [`release`](Self::release) count.
@@ -243,12 +246,17 @@ impl GoroutineRef {
     }
 
     pub(crate) fn is_finished(self) -> bool {
-        self.header().stage.load(Ordering::Relaxed) == FINISHED
+        self.header().stage.load(Ordering::Relaxed) >= FINISHED
     }
 
     /// Nobody will look at the result; [`complete`](Self::complete) does this otherwise.
     pub(crate) fn set_finished(self) {
         self.header().stage.store(FINISHED, Ordering::Relaxed);
+    }
+
+    /// Visitors let it be from now on.
+    pub(crate) fn set_gone(self) {
+        self.header().stage.store(GONE, Ordering::Relaxed);
     }
 
     /// After [`set_home`](Self::set_home).

@@ -6,21 +6,22 @@
 //! that takes a locked instruction, which is a fifth of what a small goroutine costs the worker that runs it. But
 //! whoever gets a reference gets it from somebody who has one, so the one who holds all of them is alone, with one
 //! exception: a [`Visit`], which finds goroutines by the addresses of their slots. Visits are rare, they say so in
-//! [`VISITORS`], and they do not want goroutines that have finished. So whoever gives back all references to a
-//! goroutine that has finished writes a plain 0, unless there is a visitor; then it counts like anybody else.
+//! [`VISITORS`], and they do not want goroutines that are gone: of which nothing runs any more, not even the destructor
+//! of the result, which may park and be cancelled. So whoever gives back all references to a goroutine that is gone
+//! writes a plain 0, unless there is a visitor; then it counts like anybody else.
 //!
-//! In order: the one who gives back has seen that the goroutine has finished; a light fence; is there a visitor, and
-//! what is the count? The visitor: there is one more; the heavy fence (`primitive/membarrier.rs`); has it finished?
-//! So for each end of a goroutine one of two is true.
+//! In order: the one who gives back has seen that the goroutine is gone; a light fence; is there a visitor, and what is
+//! the count? The visitor: there is one more; the heavy fence (`primitive/membarrier.rs`); is it gone? So for each end
+//! of a goroutine one of two is true.
 //!
-//! * The light fence comes before the heavy one: the visitor sees that it has finished, and lets it be. If it sees the
+//! * The light fence comes before the heavy one: the visitor sees that it is gone, and lets it be. If it sees the
 //!   next goroutine in the slot instead, then the slot went through the pool, so the 0 was written before, and that
 //!   goroutine's end is looked at in the same way.
 //! * It comes after: whoever gives back sees the visitor, and has a locked instruction, as the visitor has.
 //!
 //! Who comes after the last visitor has gone (Acquire, Release) sees what that one did to the count.
 
-use super::{FINISHED, FreeSlot, GoroutineRef};
+use super::{FreeSlot, GONE, GoroutineRef};
 use crate::primitive::atomic::{AtomicUsize, Ordering};
 use crate::primitive::membarrier;
 use crossbeam_utils::CachePadded;
@@ -44,12 +45,12 @@ impl Visit {
         Visit(())
     }
 
-    /// A reference to whatever goroutine lives in the slot, if one does that has not finished.
+    /// A reference to whatever goroutine lives in the slot, if one does that is not gone.
     #[must_use = "a reference must be given back"]
     pub(crate) fn acquire(&self, slot: GoroutineRef) -> Option<GoroutineRef> {
         let header = slot.header();
         // Acquire: see `job::new`.
-        if header.stage.load(Ordering::Acquire) == FINISHED {
+        if header.stage.load(Ordering::Acquire) == GONE {
             return None;
         }
         let mut count = header.references.load(Ordering::Relaxed);
@@ -124,7 +125,7 @@ impl GoroutineRef {
     #[inline]
     fn release_all(self, count: u32) -> bool {
         let header = self.header();
-        if header.stage.load(Ordering::Relaxed) != FINISHED {
+        if header.stage.load(Ordering::Relaxed) != GONE {
             return false;
         }
         membarrier::light();

@@ -20,9 +20,10 @@
 //! * *Seen a searcher*: then that worker has not entered yet, its look comes after the push, and it finds
 //!   the goroutine, or another one. In that case it searches on ([`Idle::sleep`]). A searcher that finds
 //!   something stops searching, and if it was the last one and there is more, it notifies in its turn.
-//! * *Left to a searcher*: a worker that has entered, and then sees enough others search, sleeps without a look. What was
-//!   pushed before it entered, maybe by somebody who relied on it, was pushed before such a searcher gives up, whose
-//!   last look finds it. Whoever pushes later sees the worker as a sleeper.
+//! * *Left to a searcher*: a worker that has entered, and then sees enough search, sleeps without a look. What was
+//!   pushed before it entered, maybe by somebody who relied on it, was pushed before such a searcher gives up. That one
+//!   finds it, or looks for what is left when it stops, or leaves it to a third one in the same way. Whoever pushes
+//!   later sees the worker as a sleeper. If it was picked meanwhile it counts itself: then it wakes at once, and searches.
 //! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
 //!   and searches before it sleeps.
@@ -134,10 +135,12 @@ pub(crate) struct Idle {
 pub(crate) struct Searching(());
 
 impl Idle {
-    pub(crate) fn new(workers: usize) -> Idle {
+    /// `most`: with those that may be added.
+    pub(crate) fn new(workers: usize, most: usize) -> Idle {
         Idle {
             counts: AtomicU64::new(0),
-            sleepers: Locked::new(Vec::new()),
+            // No allocation under the lock.
+            sleepers: Locked::new(Vec::with_capacity(most)),
             most_searching: (workers as u64).div_ceil(2),
         }
     }

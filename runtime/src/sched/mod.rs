@@ -148,7 +148,7 @@ impl Shared {
                 .collect(),
             used: AtomicUsize::new(0),
             injector: CachePadded::new(Injector::new()),
-            idle: CachePadded::new(Idle::new(config.workers)),
+            idle: CachePadded::new(Idle::new(config.workers, all)),
             gate: Gate::new(),
             postponed: Mutex::new(Vec::new()),
             out_of_stacks: AtomicBool::new(false),

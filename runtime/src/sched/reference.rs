@@ -8,7 +8,7 @@ use std::mem;
 pub(crate) struct Reference(pub(crate) GoroutineRef);
 
 impl Reference {
-    /// Calls `visit` with every goroutine of the process that has not finished. Those that are spawned meanwhile
+    /// Calls `visit` with every goroutine of the process that is not gone. Those that are spawned meanwhile
     /// may be missed.
     pub(crate) fn for_each_live(mut visit: impl FnMut(&Reference)) {
         let all = Visit::begin();

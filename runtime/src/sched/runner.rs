@@ -104,7 +104,10 @@ fn finish(goroutine: GoroutineRef, rest: Rest) {
 #[cold]
 fn finish_detached(goroutine: GoroutineRef) {
     this_worker().station().tally.count_spawned();
+    // A shutdown cancels it if it parks.
+    goroutine.set_started();
     drop_result(goroutine);
+    goroutine.set_finished();
     let worker = this_worker();
     worker.station().tally.count_finished();
     end(goroutine, worker, 2);
@@ -115,6 +118,7 @@ fn end(goroutine: GoroutineRef, worker: &Worker, references: u32) {
     if let Some(observer) = goroutine.observer() {
         observer.ended();
     }
+    goroutine.set_gone();
     // SAFETY: the runtime's reference, and that of a handle that left it to us.
     if let Some(slot) = unsafe { goroutine.release_some(references) } {
         worker.give_slot(slot);

@@ -79,7 +79,9 @@ pub(crate) struct Station {
     /// Deadlines of goroutines that parked here. Under a lock because a migratable one may go on, and
     /// cancel its deadline, elsewhere.
     timers: Mutex<Timers>,
-    /// False: there are no timers. Set by the worker, cleared by whoever finds none left, both under the lock.
+    /// False: there are no timers. Set by whoever inserts one, cleared by whoever finds none left, both under the lock.
+    /// One who is not the worker wakes it then: `Sleeper::claim` and `prepare` have the fences by which the worker
+    /// either sees the timer before it sleeps, or is woken.
     may_have_timers: AtomicBool,
     pub(super) tally: Tally,
     /// Started, unfinished goroutines that stay here.
@@ -279,8 +281,8 @@ impl Station {
         self.timers.lock().next_deadline()
     }
 
-    /// Takes out the deadlines that have passed; what that ends goes to `ready`, without a lock held. Somebody else than
-    /// the worker may miss a timer that has just gone in.
+    /// Takes out the deadlines that have passed; what that ends goes to `ready`, without a lock held. A timer that
+    /// another thread has just put in may be missed.
     #[inline]
     pub(super) fn expire_timers(&self, ready: impl FnMut(Runnable)) {
         if self.may_have_timers.load(Ordering::Relaxed) {

@@ -121,7 +121,7 @@ struct Runtime {
 impl Runtime {
     fn new(to_run: Runs) -> Runtime {
         Runtime {
-            idle: Idle::new(WORKERS),
+            idle: Idle::new(WORKERS, WORKERS),
             events: (0..WORKERS).map(|_| Event::new()).collect(),
             inboxes: (0..WORKERS).map(|_| Inbox::new()).collect(),
             queue: Queue::new(),
