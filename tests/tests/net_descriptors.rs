@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::iter;
-use std::net::{self};
+use std::net;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

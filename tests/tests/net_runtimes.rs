@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// The same; nobody has waited for the first one yet, so that it is registered nowhere.
+/// Two ends of a connection. Nobody has waited for the first one yet, so that it is registered nowhere.
 fn unregistered_pair() -> (TcpStream, TcpStream) {
     let (client, server) = tcp_pair();
     (server, client)
