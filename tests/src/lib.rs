@@ -11,6 +11,7 @@ pub mod sockets;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -82,13 +83,24 @@ impl Setup {
         value
     }
 
-    fn threads(self) -> usize {
+    /// Waits, on a plain thread, until all threads of such a runtime are asleep.
+    pub fn wait_for_rest(self) {
+        let is_asleep = |task: &PathBuf| {
+            // The state stands behind the name, which is in parentheses.
+            let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('S'))
+        };
+        eventually("threads do not come to rest", || self.threads().iter().all(is_asleep));
+    }
+
+    /// Where the system tells of the threads of such a runtime.
+    fn threads(self) -> Vec<PathBuf> {
         let prefix = format!("t{}-", self.number);
+        let is_ours = |task: &PathBuf| {
+            fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with(&prefix))
+        };
         let tasks = fs::read_dir("/proc/self/task").unwrap();
-        tasks
-            .filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok())
-            .filter(|name| name.starts_with(&prefix))
-            .count()
+        tasks.map(|task| task.unwrap().path()).filter(is_ours).collect()
     }
 }
 
@@ -112,7 +124,7 @@ pub fn at(workers: &[usize], migratable: &[bool], limit: Duration, test: impl Fn
                 let before = Usage::now();
                 let _told = TellOnPanic(setup);
                 test(setup);
-                eventually("threads are left", || setup.threads() == 0);
+                eventually("threads are left", || setup.threads().is_empty());
                 eventually("stacks are left", || Usage::now().stacks <= before.stacks);
                 let descriptors = before.descriptors;
                 eventually("descriptors are left", || Usage::now().descriptors <= descriptors);

@@ -4,63 +4,97 @@ use std::collections::{HashMap, HashSet};
 use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use fibra::{JoinHandle, Runtime, go};
 use fibra_tests::{LONG, Setup, Signal, at, everywhere, join, pinned, thread_id};
 
-/// Residents that stay until `end`, each started before the next is spawned or all at once; how many
-/// each thread has.
-fn residents(count: usize, one_by_one: bool) -> HashMap<ThreadId, usize> {
-    let end = Signal::new();
-    let started = Arc::new(AtomicUsize::new(0));
-    let me = fibra::current().unwrap();
-    let handles: Vec<_> = (1..=count)
-        .map(|number| {
-            let (end, started_here, me) = (end.clone(), started.clone(), me.clone());
-            let handle = go!({
-                started_here.fetch_add(1, Ordering::SeqCst);
-                me.unpark();
-                end.wait();
-                thread_id()
-            });
-            while one_by_one && started.load(Ordering::SeqCst) < number {
-                fibra::park();
-            }
-            handle
-        })
-        .collect();
-    while started.load(Ordering::SeqCst) < count {
-        fibra::park();
-    }
-    end.set();
-    let mut threads = HashMap::new();
-    for handle in handles {
-        *threads.entry(join(handle)).or_insert(0) += 1;
-    }
-    threads
+/// Goroutines that have started and stay until they are told to end.
+struct Residents {
+    end: Signal,
+    handles: Vec<JoinHandle<ThreadId>>,
 }
 
-/// Fails unless at least two workers, if there are as many, usually have a fair part. Usually: the
-/// system may leave an idle worker's thread asleep for as long as all of it takes.
-fn assert_spread(setup: Setup, one_by_one: bool) {
-    let runs: Vec<_> = (0..9).map(|_| setup.run(|| residents(64, one_by_one))).collect();
-    let is_fair = |threads: &&HashMap<_, usize>| {
-        threads.values().filter(|&&count| count >= 4).count() >= setup.workers.min(2)
-    };
-    assert!(runs.iter().all(|threads| threads.values().sum::<usize>() == 64));
-    assert!(runs.iter().filter(is_fair).count() >= 5, "{setup:?}: {runs:?}");
+impl Residents {
+    fn new() -> Residents {
+        Residents { end: Signal::new(), handles: Vec::new() }
+    }
+
+    /// One more, by `spawn`; it calls `started` from its thread.
+    fn add(
+        &mut self,
+        spawn: impl FnOnce(Box<dyn FnOnce() -> ThreadId + Send>) -> JoinHandle<ThreadId>,
+        started: impl FnOnce() + Send + 'static,
+    ) {
+        let end = self.end.clone();
+        self.handles.push(spawn(Box::new(move || {
+            started();
+            end.wait();
+            thread_id()
+        })));
+    }
+
+    /// How many each thread has had.
+    fn end(self) -> HashMap<ThreadId, usize> {
+        self.end.set();
+        let mut threads = HashMap::new();
+        for handle in self.handles {
+            *threads.entry(join(handle)).or_insert(0) += 1;
+        }
+        threads
+    }
 }
 
+/// Whether at least two workers, if there are as many, have a fair part of 64.
+fn are_spread(threads: &HashMap<ThreadId, usize>, setup: Setup) -> bool {
+    assert_eq!(threads.values().sum::<usize>(), 64);
+    threads.values().filter(|&&count| count >= 4).count() >= setup.workers.min(2)
+}
+
+/// Usually: the system may keep a worker's thread from running for as long as all of it takes.
 #[test]
-fn long_lived_goroutines_spawned_at_once_spread_over_the_workers() {
-    pinned(|setup| assert_spread(setup, false));
+fn long_lived_goroutines_spawned_at_once_usually_spread_over_the_workers() {
+    let spawned_at_once = || {
+        let mut residents = Residents::new();
+        let started = Arc::new(AtomicUsize::new(0));
+        for _ in 0..64 {
+            let (started, me) = (started.clone(), fibra::current().unwrap());
+            residents.add(fibra::spawn, move || {
+                started.fetch_add(1, Ordering::SeqCst);
+                me.unpark();
+            });
+        }
+        while started.load(Ordering::SeqCst) < 64 {
+            fibra::park();
+        }
+        residents.end()
+    };
+    pinned(|setup| {
+        let runs: Vec<_> = (0..9).map(|_| setup.run(spawned_at_once)).collect();
+        let spread = runs.iter().filter(|threads| are_spread(threads, setup)).count();
+        assert!(spread >= 5, "{runs:?}");
+    });
 }
 
+/// Each is spawned when all workers are idle, so that it can start anywhere.
 #[test]
 fn long_lived_goroutines_started_one_by_one_spread_over_the_workers() {
-    pinned(|setup| assert_spread(setup, true));
+    pinned(|setup| {
+        setup.with(|runtime| {
+            let mut residents = Residents::new();
+            let (started, starts) = mpsc::channel();
+            for _ in 0..64 {
+                setup.wait_for_rest();
+                let started = started.clone();
+                residents.add(|f| runtime.spawn(f), move || started.send(()).unwrap());
+                starts.recv_timeout(LONG).unwrap();
+            }
+            let threads = residents.end();
+            assert!(are_spread(&threads, setup), "{threads:?}");
+        });
+    });
 }
 
 #[test]

@@ -30,6 +30,8 @@
 //! * *Nap*: a searcher that sees only a little, whose owners go on, looks away for a while. It stays counted, apart from
 //!   the others, and searches again before it does anything else. So for the claim it is a searcher, if a slow one: after
 //!   [`MOST_NAPS`] naps in a row it searches to the end, for an owner that goes on need not come to its queue.
+//!   Whoever places a goroutine at it picks it as a sleeper: it wakes at once, and is counted as a searcher until then,
+//!   so that nobody else searches for what was placed.
 //! * *Seen a napper*: so who pushes where there is only a little wakes nobody else, who would only nap as well. Where
 //!   there is more, the pusher wakes a sleeper as if the napper were busy.
 //!
@@ -124,9 +126,16 @@ enum Search<G> {
 pub(crate) struct Idle {
     /// Sleeping workers in the lowest 16 bits, napping ones in the next, searching ones above.
     counts: AtomicU64,
-    /// The sleepers, longest asleep first. Changed together with the counts.
-    sleepers: Locked<Vec<u16>>,
+    /// Changed together with the counts.
+    resting: Locked<Resting>,
     most_searching: u64,
+}
+
+/// Which workers sleep and nap, the one that began last at the end of each list.
+#[derive(Debug)]
+struct Resting {
+    sleepers: Vec<u16>,
+    nappers: Vec<u16>,
 }
 
 /// Evidence that its holder is counted as searching.
@@ -140,7 +149,10 @@ impl Idle {
         Idle {
             counts: AtomicU64::new(0),
             // No allocation under the lock.
-            sleepers: Locked::new(Vec::with_capacity(most)),
+            resting: Locked::new(Resting {
+                sleepers: Vec::with_capacity(most),
+                nappers: Vec::with_capacity(most),
+            }),
             most_searching: (workers as u64).div_ceil(2),
         }
     }
@@ -214,12 +226,20 @@ impl Idle {
         }
     }
 
-    /// Neither searches nor counts as a sleeper for a while.
+    /// Neither searches nor counts as a sleeper for a while, unless it is picked.
     fn nap(&self, worker: &impl Searcher, searching: Searching, length: Duration) -> Searching {
-        self.counts.fetch_sub(SEARCHING - NAPPING, Ordering::SeqCst);
+        let id = worker.id();
+        {
+            let mut resting = self.resting.lock();
+            resting.nappers.push(id as u16);
+            self.counts.fetch_sub(SEARCHING - NAPPING, Ordering::SeqCst);
+        }
         worker.nap(length);
         worker.woken();
-        self.counts.fetch_add(SEARCHING - NAPPING, Ordering::SeqCst);
+        let mut resting = self.resting.lock();
+        if remove(&mut resting.nappers, id) {
+            self.counts.fetch_add(SEARCHING - NAPPING, Ordering::SeqCst);
+        }
         searching
     }
 
@@ -273,7 +293,13 @@ impl Idle {
         if counts >= SEARCHING || counts & SLEEPERS == 0 {
             return None;
         }
-        if counts >= NAPPING && is_little() { None } else { self.pick(|_| true) }
+        if counts >= NAPPING && is_little() { None } else { self.pick_sleeper() }
+    }
+
+    /// Whether nobody searches, naps or sleeps; may be outdated.
+    #[inline]
+    pub(crate) fn is_everyone_busy(&self) -> bool {
+        self.counts.load(Ordering::Relaxed) == 0
     }
 
     /// Whether a worker searches or sleeps; may be outdated.
@@ -292,22 +318,36 @@ impl Idle {
         self.counts.load(Ordering::Relaxed) & (SLEEPERS | NAPPERS) != 0
     }
 
-    /// Takes a sleeper that suits off the list; it must be woken.
+    /// Takes a sleeper off the list; it must be woken.
     #[cold]
-    pub(crate) fn pick(&self, suits: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut sleepers = self.sleepers.lock();
+    fn pick_sleeper(&self) -> Option<usize> {
         // The one that fell asleep last has the warmest cache.
-        let position = sleepers.iter().rposition(|&id| suits(usize::from(id)))?;
-        let id = usize::from(sleepers.remove(position));
+        let id = self.resting.lock().sleepers.pop()?;
         // It wakes as a searcher.
         self.counts.fetch_add(SEARCHING - SLEEPING, Ordering::SeqCst);
-        Some(id)
+        Some(usize::from(id))
+    }
+
+    /// Takes this worker off the lists. True: it was there, and must be woken.
+    #[cold]
+    #[must_use = "it must be woken"]
+    pub(crate) fn pick(&self, id: usize) -> bool {
+        let mut resting = self.resting.lock();
+        let counted = if remove(&mut resting.sleepers, id) {
+            SLEEPING
+        } else if remove(&mut resting.nappers, id) {
+            NAPPING
+        } else {
+            return false;
+        };
+        self.counts.fetch_add(SEARCHING - counted, Ordering::SeqCst);
+        true
     }
 
     /// Registers as a sleeper. The caller then looks into all queues once more.
     fn enter(&self, id: usize, searching: Option<Searching>) {
-        let mut sleepers = self.sleepers.lock();
-        sleepers.push(id as u16);
+        let mut resting = self.resting.lock();
+        resting.sleepers.push(id as u16);
         match searching {
             Some(Searching(())) => self.counts.fetch_sub(SEARCHING - SLEEPING, Ordering::SeqCst),
             None => self.counts.fetch_add(SLEEPING, Ordering::SeqCst),
@@ -316,16 +356,22 @@ impl Idle {
 
     /// Is awake again. Somebody who picked it left it counted as searching.
     fn leave(&self, id: usize) -> Option<Searching> {
-        let mut sleepers = self.sleepers.lock();
-        match sleepers.iter().position(|&sleeper| usize::from(sleeper) == id) {
-            Some(position) => {
-                sleepers.remove(position);
-                self.counts.fetch_sub(SLEEPING, Ordering::SeqCst);
-                None
-            }
-            None => Some(Searching(())),
+        let mut resting = self.resting.lock();
+        if !remove(&mut resting.sleepers, id) {
+            return Some(Searching(()));
         }
+        self.counts.fetch_sub(SLEEPING, Ordering::SeqCst);
+        None
     }
+}
+
+/// Whether it was in the list; it no longer is.
+fn remove(list: &mut Vec<u16>, id: usize) -> bool {
+    let position = list.iter().position(|&listed| usize::from(listed) == id);
+    position.is_some_and(|position| {
+        list.remove(position);
+        true
+    })
 }
 
 fn search<S: Searcher>(worker: &S, may_nap: bool) -> Search<S::Goroutine> {

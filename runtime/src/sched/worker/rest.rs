@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How often a worker looks for an answer: 5 to 15 µs.
 const LINGER: usize = 500;
+/// What a worker can start itself in the few microseconds for which a thief is patient.
+const BACKLOG: usize = 64;
 
 impl Searcher for Worker {
     type Goroutine = GoroutineRef;
@@ -60,14 +62,16 @@ impl Searcher for Worker {
     }
 
     /// From another worker or the injector. What starts here, stays here. So with patience left it leaves
-    /// workers alone that have fewer residents than this one; and first of all those that have only a few
-    /// goroutines to start, and so most likely have spawned somebody to talk to.
+    /// workers alone that have fewer residents than this one, unless more waits there than they will come to soon; and
+    /// first of all those that have only a few goroutines to start, and so most likely have spawned somebody to talk to.
     fn steal(&self, patience: Patience) -> Option<GoroutineRef> {
         let residents = |station: &Station| station.residents.load(Ordering::Relaxed);
         let here = residents(self.station());
+        let is_best_there =
+            |victim: &Station| residents(victim) < here && victim.spare_work() <= BACKLOG;
         let leaves = |victim: &Station| match patience {
-            Patience::Long => residents(victim) < here || victim.has_little(),
-            Patience::Short => residents(victim) < here,
+            Patience::Long => victim.has_little() || is_best_there(victim),
+            Patience::Short => is_best_there(victim),
             Patience::None => false,
         };
         let stations = self.shared.stations();

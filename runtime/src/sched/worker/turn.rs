@@ -216,7 +216,8 @@ impl Worker {
 
     /// See "Placement" at the head of this file.
     fn forward(&self, goroutine: GoroutineRef) -> bool {
-        if !self.shared.idle.is_anyone_idle() {
+        // A napper is idle, too: for it there is nothing to start, and here there is.
+        if self.shared.idle.is_everyone_busy() {
             return false;
         }
         let here = self.station().residents.load(Ordering::Relaxed) as usize;
@@ -239,14 +240,10 @@ impl Worker {
         };
         // Not its inbox: if it turns out to be busy, others may still steal it.
         station.fresh.push(goroutine);
-        let index = station.index;
-        match self.shared.idle.pick(|sleeper| sleeper == index) {
-            Some(_) => station.wake(),
-            None => {
-                // It may nap.
-                station.wake();
-                self.shared.notify();
-            }
+        if self.shared.idle.pick(station.index) {
+            station.wake();
+        } else {
+            self.shared.notify();
         }
         true
     }
