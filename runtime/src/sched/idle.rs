@@ -49,6 +49,7 @@ use std::time::Duration;
 const SEARCHING: u64 = 1 << 32;
 const NAPPING: u64 = 1 << 16;
 const SLEEPING: u64 = 1;
+const BUSY: u64 = 0;
 const NAPPERS: u64 = SEARCHING - NAPPING;
 const SLEEPERS: u64 = NAPPING - SLEEPING;
 
@@ -232,13 +233,13 @@ impl Idle {
         {
             let mut resting = self.resting.lock();
             resting.nappers.push(id as u16);
-            self.counts.fetch_sub(SEARCHING - NAPPING, Ordering::SeqCst);
+            self.recount(&mut resting, SEARCHING, NAPPING);
         }
         worker.nap(length);
         worker.woken();
         let mut resting = self.resting.lock();
         if remove(&mut resting.nappers, id) {
-            self.counts.fetch_add(SEARCHING - NAPPING, Ordering::SeqCst);
+            self.recount(&mut resting, NAPPING, SEARCHING);
         }
         searching
     }
@@ -322,9 +323,10 @@ impl Idle {
     #[cold]
     fn pick_sleeper(&self) -> Option<usize> {
         // The one that fell asleep last has the warmest cache.
-        let id = self.resting.lock().sleepers.pop()?;
+        let mut resting = self.resting.lock();
+        let id = resting.sleepers.pop()?;
         // It wakes as a searcher.
-        self.counts.fetch_add(SEARCHING - SLEEPING, Ordering::SeqCst);
+        self.recount(&mut resting, SLEEPING, SEARCHING);
         Some(usize::from(id))
     }
 
@@ -340,7 +342,7 @@ impl Idle {
         } else {
             return false;
         };
-        self.counts.fetch_add(SEARCHING - counted, Ordering::SeqCst);
+        self.recount(&mut resting, counted, SEARCHING);
         true
     }
 
@@ -348,10 +350,8 @@ impl Idle {
     fn enter(&self, id: usize, searching: Option<Searching>) {
         let mut resting = self.resting.lock();
         resting.sleepers.push(id as u16);
-        match searching {
-            Some(Searching(())) => self.counts.fetch_sub(SEARCHING - SLEEPING, Ordering::SeqCst),
-            None => self.counts.fetch_add(SLEEPING, Ordering::SeqCst),
-        };
+        let counted = if let Some(Searching(())) = searching { SEARCHING } else { BUSY };
+        self.recount(&mut resting, counted, SLEEPING);
     }
 
     /// Is awake again. Somebody who picked it left it counted as searching.
@@ -360,8 +360,14 @@ impl Idle {
         if !remove(&mut resting.sleepers, id) {
             return Some(Searching(()));
         }
-        self.counts.fetch_sub(SLEEPING, Ordering::SeqCst);
+        self.recount(&mut resting, SLEEPING, BUSY);
         None
+    }
+
+    /// A worker counts as something else from now on. The lists are evidence that their lock is held: who finds a worker
+    /// gone from them must not find it counted as if it were there.
+    fn recount(&self, _lists: &mut Resting, from: u64, to: u64) {
+        self.counts.fetch_add(to.wrapping_sub(from), Ordering::SeqCst);
     }
 }
 

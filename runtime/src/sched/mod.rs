@@ -270,6 +270,14 @@ impl Shared {
         station.wake();
     }
 
+    /// What lies at this station and others can run, goes to whoever comes first.
+    fn give_away(&self, station: &Station) {
+        while let Some(goroutine) = station.pop_spare() {
+            self.injector.push(goroutine);
+            self.notify();
+        }
+    }
+
     /// There is no stack for it now. If nobody alive has a stack to give back, it is in vain to wait: then
     /// those that wait are returned.
     fn postpone(&self, goroutine: GoroutineRef) -> Vec<GoroutineRef> {

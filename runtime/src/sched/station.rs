@@ -256,6 +256,11 @@ impl Station {
         [&self.fresh, &self.ready, &self.hogs].into_iter().any(|queue| !queue.is_surely_empty())
     }
 
+    /// One of those that could be stolen.
+    pub(super) fn pop_spare(&self) -> Option<GoroutineRef> {
+        [&self.fresh, &self.ready, &self.hogs].into_iter().find_map(Deque::pop_oldest)
+    }
+
     /// Takes the oldest for a worker that has none, and gives it some of the next ones, too.
     pub(super) fn steal_for(&self, thief: &Station) -> Option<GoroutineRef> {
         steal(&self.ready, &thief.ready)

@@ -199,10 +199,16 @@ impl Worker {
             self.shared.wake_all();
             return true;
         }
-        station.is_surplus()
+        let ends = station.is_surplus()
             && station.residents.load(Ordering::Relaxed) == 0
             && station.inbox.is_empty()
             && station.next_deadline().is_none()
-            && station.desert(|| !self.shared.is_closed())
+            && station.desert(|| !self.shared.is_closed());
+        // Whoever places something here looks afterwards whether there is still a worker. Push and this look are
+        // ordered by the queue's lock: one of the two sees the other.
+        if ends && station.surely_has_spare_work() {
+            self.shared.give_away(station);
+        }
+        ends
     }
 }

@@ -50,7 +50,8 @@ impl Worker {
         }
         let surplus = station.is_surplus();
         if surplus {
-            self.give_away();
+            // It keeps nothing that others can run.
+            self.shared.give_away(station);
         }
         if let Some(goroutine) = self.ready.pop_front() {
             self.prefetch_next();
@@ -115,20 +116,6 @@ impl Worker {
             self.station().fresh.push(goroutine);
         } else {
             self.station().ready.push(goroutine);
-        }
-    }
-
-    /// A surplus worker keeps nothing that others can run.
-    fn give_away(&self) {
-        while let Some(goroutine) = self
-            .station()
-            .fresh
-            .pop_oldest()
-            .or_else(|| self.station().ready.pop_oldest())
-            .or_else(|| self.station().hogs.pop_oldest())
-        {
-            self.shared.injector.push(goroutine);
-            self.shared.notify();
         }
     }
 
@@ -240,10 +227,14 @@ impl Worker {
         };
         // Not its inbox: if it turns out to be busy, others may still steal it.
         station.fresh.push(goroutine);
-        if self.shared.idle.pick(station.index) {
-            station.wake();
-        } else {
+        let picked = self.shared.idle.pick(station.index);
+        // One that was not asleep may have become surplus meanwhile, and sleep now: it is to give away what came.
+        station.wake();
+        if !picked {
             self.shared.notify();
+        }
+        if !station.is_active() {
+            self.shared.give_away(station);
         }
         true
     }
