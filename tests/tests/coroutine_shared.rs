@@ -137,6 +137,10 @@ fn values_of_all_kinds_travel() {
     let all = |stack: &SharedStack| {
         echo(stack, ());
         echo(stack, 7u8);
+        echo(stack, [1u8, 2, 3]);
+        echo(stack, 0usize);
+        echo(stack, Some(Box::new(5)));
+        echo(stack, None::<Box<u32>>);
         echo(stack, String::from("a string"));
         echo(stack, [3u64; 200]);
         echo(stack, Aligned([9; 300]));
@@ -145,6 +149,27 @@ fn values_of_all_kinds_travel() {
     // And between two of the same stack.
     let same = stack.clone();
     let mut host = on(&stack, move |_: &Yielder<(), ()>, ()| all(&same));
+    assert_eq!(host.resume(()), Step::Returned(()));
+}
+
+/// Only what travels as its address is put right when the frames move.
+#[test]
+fn a_number_that_looks_like_an_address_in_the_frames_stays_what_it_is() {
+    let stack = stack();
+    let same = stack.clone();
+    let mut host = on(&stack, move |_: &Yielder<(), ()>, ()| {
+        let local = black_box(7u8);
+        let mine = (&raw const local).addr();
+        let mut guest = on(&same, |y: &Yielder<usize, usize>, first| {
+            let local = black_box(7u8);
+            let mine = (&raw const local).addr();
+            y.suspend(first);
+            assert_eq!(y.suspend(mine), mine);
+        });
+        assert_eq!(guest.resume(mine), Step::Yielded(mine));
+        let Step::Yielded(of_guest) = guest.resume(0) else { panic!("it ended") };
+        assert_eq!(guest.resume(of_guest), Step::Returned(()));
+    });
     assert_eq!(host.resume(()), Step::Returned(()));
 }
 

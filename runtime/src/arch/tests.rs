@@ -1,10 +1,22 @@
-use super::{Context, Pair, resume, suspend};
+use super::{Context, Pair, Word, resume, suspend};
+use std::ptr;
 
-unsafe extern "sysv64" fn echo(word: usize, argument: usize) -> ! {
-    let (mut word, mut pair) = (word, argument as *mut Pair);
+fn word(number: usize) -> Word {
+    Word::new(ptr::without_provenance_mut(number))
+}
+
+/// # Safety
+/// [`word`] made it.
+unsafe fn number(word: Word) -> usize {
+    // SAFETY: by the contract above.
+    unsafe { word.assume_init() }.addr()
+}
+
+unsafe extern "sysv64" fn echo(first: Word, argument: usize) -> ! {
+    let (mut came, mut pair) = (first, argument as *mut Pair);
     loop {
-        // SAFETY: this runs on the test's coroutine, whose pair was passed as the argument.
-        (word, pair) = unsafe { suspend(pair, word + 1) };
+        // SAFETY: this runs on the test's coroutine, whose pair was passed as the argument. The test sends numbers.
+        (came, pair) = unsafe { suspend(pair, word(number(came) + 1)) };
     }
 }
 
@@ -19,11 +31,12 @@ fn a_word_travels_both_ways_and_registers_survive() {
     let kept: [usize; 8] = std::array::from_fn(|i| std::hint::black_box(i * 3));
     let mut sum = 0;
     for i in 0..1000 {
-        let word;
+        let came;
         // SAFETY: the own context was made by `Context::new`, then filled by `echo`; the vector's memory
         // is that stack, and only this thread runs on it.
-        (word, pair) = unsafe { resume(pair, i) };
-        sum += word;
+        (came, pair) = unsafe { resume(pair, word(i)) };
+        // SAFETY: that is what `echo` sends.
+        sum += unsafe { number(came) };
     }
     assert_eq!(sum, (1..=1000).sum());
     assert_eq!(kept, std::array::from_fn(|i| i * 3));

@@ -24,7 +24,7 @@
 //!
 //! The last step is an indirect `jmp`, not a `ret`: a `ret` would be predicted to go to the caller of
 //! the resumer and miss every time, while the indirect predictor learns the few places a program
-//! switches at. One word travels along in rdi, which the switch does not touch.
+//! switches at. One [`Word`] travels along in rdi, which the switch does not touch.
 //!
 //! A fresh stack looks like this when it is switched to for the first time:
 //!
@@ -43,7 +43,7 @@
 //! The feature `fp-env` saves them, for programs whose C code does.
 
 use std::arch::{asm, global_asm};
-use std::mem::{self, offset_of};
+use std::mem::{self, MaybeUninit, offset_of};
 
 mod symmetric;
 pub(crate) use symmetric::{Arrival, go_on, jump, jump_on_top};
@@ -61,9 +61,12 @@ pub(crate) struct Context {
     x87: u16,
 }
 
+/// What travels along with a switch. It may hold a pointer, or any bytes, or be less than full of them.
+pub(crate) type Word = MaybeUninit<*mut ()>;
+
 /// What a fresh context runs: the word of the first switch, then the `argument` of [`Context::new`].
 /// It must never return; leaving is a switch.
-pub(crate) type Entry = unsafe extern "sysv64" fn(word: usize, argument: usize) -> !;
+pub(crate) type Entry = unsafe extern "sysv64" fn(word: Word, argument: usize) -> !;
 
 unsafe extern "C" {
     fn fibra_context_root();
@@ -202,7 +205,7 @@ macro_rules! switch {
         ])
     };
     (@ $pair:expr, $word:expr, $from:expr, $to:expr, [$($fp:literal),*]) => {{
-        let (mut pair, mut word): (*mut Pair, usize) = ($pair, $word);
+        let (mut pair, mut word): (*mut Pair, Word) = ($pair, $word);
         asm!(
             "lea rax, [rip + 2f]",
             "mov [rdx + {from}], rsp",
@@ -249,7 +252,7 @@ const _: () = assert!(offset_of!(Context, mxcsr) == 32 && offset_of!(Context, x8
 ///   destructors.
 /// * It stops on a thread where the caller's frames may go on.
 #[inline(always)]
-pub(crate) unsafe fn resume(pair: *mut Pair, word: usize) -> (usize, *mut Pair) {
+pub(crate) unsafe fn resume(pair: *mut Pair, word: Word) -> (Word, *mut Pair) {
     // SAFETY: the caller vouches for the pair. rbx, rbp and rsp are saved and restored by hand; every
     // other register is declared clobbered. The direction flag is clear on both sides, as the ABI demands
     // at every call.
@@ -264,7 +267,7 @@ pub(crate) unsafe fn resume(pair: *mut Pair, word: usize) -> (usize, *mut Pair) 
 /// * Whoever resumes it does so on a thread where the caller's frames may go on; if nobody does, they are
 ///   forgotten without running their destructors.
 #[inline(always)]
-pub(crate) unsafe fn suspend(pair: *mut Pair, word: usize) -> (usize, *mut Pair) {
+pub(crate) unsafe fn suspend(pair: *mut Pair, word: Word) -> (Word, *mut Pair) {
     // SAFETY: as in `resume`; whoever resumed the coroutine left its context in the pair.
     unsafe { switch!(pair, word, from OWN, to RESUMER) }
 }

@@ -1,8 +1,8 @@
 //! What lies at the top of a coroutine's stack, and the two ends of a switch.
 //!
-//! A value that travels stays on the frame of the side that stops, and its address is the word of the
-//! switch; the other side moves it out before anything else. Whether the resumer gets what was yielded or
-//! what was returned follows from whether it is dead.
+//! A value travels in the word of the switch, or stays on the frame of the side that stops (`word.rs`). Whether the
+//! resumer gets what was yielded or what was returned follows from whether the coroutine is dead, and whether that one
+//! gets an input or unwinds, from whether it is being closed.
 //!
 //! # What is noted, and what is not
 //!
@@ -14,11 +14,12 @@
 
 use super::extra::Extra;
 use super::layout::{below, closure_below, is_inline, link_below};
+use super::word::{self, Traveller};
 use super::{Payload, ResumeError, Step, Yielder, annotate, layout, memory, shared};
-use crate::arch::{self, Context, Pair};
+use crate::arch::{self, Context, Pair, Word};
 use crate::stack::{self, Stack};
 use std::cell::{Cell, OnceCell, UnsafeCell};
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -30,6 +31,8 @@ pub(super) struct Link {
     /// Comes first: its address is that of the link.
     pub(super) pair: UnsafeCell<Pair>,
     pub(super) dead: Cell<bool>,
+    /// It unwinds whenever it goes on.
+    closing: Cell<bool>,
     /// Whether it is the link of a [`shared::Member`].
     pub(super) shared: bool,
     pub(super) fiber: annotate::Fiber,
@@ -40,21 +43,12 @@ pub(super) struct Link {
     pub(super) extra: OnceCell<Box<Extra>>,
 }
 
-/// The word that tells a suspended coroutine to unwind; no value has this address.
-const UNWIND: usize = 0;
-
 /// The word that a coroutine on a shared stack stops with if it could not go on. It counts as dead until that is
-/// noticed, so that nobody who resumes has to look for it.
-pub(super) const REFUSED: usize = 0;
+/// noticed, so that nobody who resumes has to look for it: an outcome travels as its address, which is not null.
+pub(super) const REFUSED: Word = word::NOTHING;
 
 /// The payload that unwinds a coroutine that is closed.
 struct Unwinding;
-
-/// The word for a value on the caller's frame.
-#[inline(always)]
-fn address_of<T>(value: &ManuallyDrop<T>) -> usize {
-    ptr::from_ref(value).expose_provenance()
-}
 
 impl Link {
     /// Makes a suspended coroutine on `stack`: its link and its closure.
@@ -99,6 +93,7 @@ impl Link {
                     link.expose_provenance(),
                 ))),
                 dead: Cell::new(false),
+                closing: Cell::new(false),
                 shared: false,
                 fiber: annotate::Fiber::new(),
                 drop_closure: layout::drop_closure::<F>,
@@ -180,29 +175,39 @@ pub(super) unsafe fn resume<In, Yield, Out>(
         if link.as_ref().dead.get() {
             return Err(ResumeError::Dead(input));
         }
-        let mut input = ManuallyDrop::new(input);
-        let word = switch_to(link, address_of(&input));
+        let input = Traveller::new(input);
+        let stopped_with = switch_to(link, input.word());
         if !link.as_ref().dead.get() {
-            return Ok(Step::Yielded(ptr::with_exposed_provenance::<Yield>(word).read()));
+            return Ok(Step::Yielded(word::take(stopped_with)));
         }
-        if word == REFUSED {
+        if is_refusal(stopped_with) {
             shared::was_refused(*link);
-            return Err(ResumeError::StackInUse(ManuallyDrop::take(&mut input)));
+            return Err(ResumeError::StackInUse(input.back()));
         }
-        match ptr::with_exposed_provenance::<thread::Result<Out>>(word).read() {
+        match word::take::<thread::Result<Out>>(stopped_with) {
             Ok(value) => Ok(Step::Returned(value)),
             Err(payload) => panic::resume_unwind(payload),
         }
     }
 }
 
+/// Whether the coroutine could not go on.
+///
+/// # Safety
+/// It counts as dead, and stopped with this word.
+#[inline(always)]
+unsafe fn is_refusal(word: Word) -> bool {
+    // SAFETY: by the contract above it is the address of an outcome, or `REFUSED`.
+    unsafe { word.assume_init() }.is_null()
+}
+
 /// Switches to the coroutine until it stops; the word it stops with.
 ///
 /// # Safety
 /// * The coroutine lives on this thread, is suspended, and not released before it stops.
-/// * `word` is the address of an input, whose value is moved out, or [`UNWIND`].
+/// * `word` is that of an input, which is moved out, unless it is being closed.
 #[inline(always)]
-unsafe fn switch_to(place: &mut NonNull<Link>, word: usize) -> usize {
+unsafe fn switch_to(place: &mut NonNull<Link>, word: Word) -> Word {
     let link = place.as_ptr();
     // SAFETY: the own context was made by `Context::new` or filled when the coroutine stopped, and this is
     // the only switch to it since, because it is active until it stops again. The stack belongs to the
@@ -220,9 +225,9 @@ unsafe fn switch_to(place: &mut NonNull<Link>, word: usize) -> usize {
 /// The first function on a coroutine's stack.
 ///
 /// # Safety
-/// Called by the context root, with the address of the first input, and that of the `Link`, whose closure
+/// Called by the context root, with the word of the first input, and the address of the `Link`, whose closure
 /// is of type `F`.
-unsafe extern "sysv64" fn enter<In, Yield, Out, F>(word: usize, argument: usize) -> !
+unsafe extern "sysv64" fn enter<In, Yield, Out, F>(word: Word, argument: usize) -> !
 where
     F: FnOnce(&Yielder<In, Yield>, In) -> Out,
 {
@@ -233,7 +238,7 @@ where
     unsafe {
         (*link).fiber.arrived();
         let yielder = &*link.cast::<Yielder<In, Yield>>();
-        let input = ptr::with_exposed_provenance::<In>(word).read();
+        let input = word::take::<In>(word);
         let place = closure_below::<F>(link);
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
             if is_inline::<F>() {
@@ -242,10 +247,11 @@ where
                 (*place.cast::<Box<F>>().read())(yielder, input)
             }
         }));
-        let outcome: ManuallyDrop<thread::Result<Out>> = ManuallyDrop::new((*link).finish(outcome));
+        let outcome: Traveller<thread::Result<Out>> = Traveller::new((*link).finish(outcome));
         (*link).dead.set(true);
         (*link).fiber.leave_for_good();
-        arch::suspend((*link).pair.get(), address_of(&outcome));
+        const { assert!(word::is_address::<thread::Result<Out>>(), "see `REFUSED`") };
+        arch::suspend((*link).pair.get(), outcome.word());
     }
     unreachable!("a dead coroutine was resumed")
 }
@@ -272,17 +278,17 @@ fn either<Out>(outcome: thread::Result<Out>, panicked: Payload) -> thread::Resul
 #[inline(always)]
 pub(super) unsafe fn suspend<In, Yield>(link: NonNull<Link>, value: Yield) -> In {
     let link = link.as_ptr();
-    let value = ManuallyDrop::new(value);
-    // SAFETY: the coroutine runs, so the resumer waits in its context, and moves the value out of this
-    // frame. We go on when somebody resumes it, with the address of an input for us.
+    let value = Traveller::new(value);
+    // SAFETY: the coroutine runs, so the resumer waits in its context, and moves the value out. We go on when
+    // somebody resumes it, with an input for us, or closes it. The pair is the first field of the link.
     unsafe {
         let switching = (*link).fiber.leave();
-        let (word, _) = arch::suspend((*link).pair.get(), address_of(&value));
+        let (word, pair) = arch::suspend((*link).pair.get(), value.word());
         switching.back();
-        if word == UNWIND {
+        if (*pair.cast::<Link>()).closing.get() {
             unwind();
         }
-        ptr::with_exposed_provenance::<In>(word).read()
+        word::take(word)
     }
 }
 
@@ -322,19 +328,21 @@ pub(super) unsafe fn close<Yield, Out>(mut link: NonNull<Link>) -> thread::Resul
     if this.shared && !unsafe { shared::is_free(link) } {
         panic!("cannot close a coroutine while another one is active on its shared stack");
     }
+    this.closing.set(true);
     // Dropped when it is dead: a destructor could suspend us, and then others could resume it.
     let mut yielded: Vec<Yield> = Vec::new();
     // SAFETY: it is suspended, and nobody else runs until it stops for good; it stops with what `dead` says then.
     let outcome = unsafe {
         loop {
-            let word = switch_to(&mut link, UNWIND);
-            if word == REFUSED {
+            let stopped_with = switch_to(&mut link, word::NOTHING);
+            if !this.dead.get() {
+                yielded.push(word::take(stopped_with));
+                continue;
+            }
+            if is_refusal(stopped_with) {
                 unreachable!("nobody has taken the stack meanwhile");
             }
-            if this.dead.get() {
-                break ptr::with_exposed_provenance::<thread::Result<Out>>(word).read();
-            }
-            yielded.push(ptr::with_exposed_provenance::<Yield>(word).read());
+            break word::take::<thread::Result<Out>>(stopped_with);
         }
     };
     let mut result = match outcome {

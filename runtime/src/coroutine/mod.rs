@@ -107,6 +107,7 @@ mod rc;
 mod scope;
 mod shared;
 mod status;
+mod word;
 mod yielder;
 
 pub(crate) use active::Active;

@@ -61,7 +61,7 @@
 
 use super::annotate::Place;
 use crate::arch::valgrind::{self, StackId};
-use crate::arch::{self, Arrival};
+use crate::arch::{self, Arrival, Word};
 use crate::stack::SignalWriter;
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -260,7 +260,7 @@ unsafe extern "sysv64" fn enter(word: *mut (), start: usize, from: *mut arch::Co
         match last.context {
             Some(next) => {
                 next.place().leave_for_good();
-                arch::go_on(next.registers(), last.data, ptr::null_mut())
+                arch::go_on(next.registers(), Word::new(last.data), ptr::null_mut())
             }
             None => end(),
         }

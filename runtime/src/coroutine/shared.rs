@@ -41,16 +41,16 @@
 //!
 //! # Values that travel
 //!
-//! They lie on the frames of the side that stops, and the other side moves them out before anything else. That
+//! Large ones lie on the frames of the side that stops, and the other side moves them out before anything else. That
 //! side's frames are in place at this moment, as nobody else can have come; but for a guest and its host, who
-//! have the same place. There the copy is read instead: the movers put the word right, and see to it that the
-//! copy is aligned.
+//! have the same place. There the copy is read instead: the movers put the word right, if it is an address, and see
+//! to it that the copy is aligned.
 
 use super::builder::Builder;
 use super::layout::{closure_below, is_inline};
 use super::link::{Link, REFUSED, Resumer};
-use super::{Coroutine, Yielder, annotate, go_on_with, handle};
-use crate::arch::{self, Context, Pair};
+use super::{Coroutine, Yielder, annotate, go_on_with, handle, word};
+use crate::arch::{self, Context, Pair, Word};
 use crate::stack::{self, Stack, StackSize};
 use std::alloc::{self, Layout};
 use std::cell::{Cell, RefCell, UnsafeCell};
@@ -111,6 +111,10 @@ pub(super) struct Member {
     /// The coroutine on the same stack that resumed it, if it is one.
     host: Cell<Option<NonNull<Member>>>,
     saved: UnsafeCell<Saved>,
+    /// Whether inputs travel as their addresses.
+    input_is_address: bool,
+    /// Whether what it yields does.
+    yield_is_address: bool,
     /// The heap block that the member and its closure lie in.
     block: NonNull<u8>,
     layout: Layout,
@@ -361,7 +365,7 @@ impl Shared {
     /// A context that will call one of the movers for this member.
     fn mover(
         &self,
-        mover: unsafe extern "sysv64" fn(usize, usize) -> !,
+        mover: unsafe extern "sysv64" fn(Word, usize) -> !,
         member: *const Member,
     ) -> Context {
         Context::new(self.mover.top(), mover, member.expose_provenance())
@@ -423,6 +427,8 @@ impl Member {
             (&raw mut (*place.as_ptr()).resumer).write(UnsafeCell::new(Context::empty()));
             (&raw mut (*place.as_ptr()).host).write(Cell::new(None));
             (&raw mut (*place.as_ptr()).saved).write(UnsafeCell::new(Saved::new()));
+            (&raw mut (*place.as_ptr()).input_is_address).write(word::is_address::<In>());
+            (&raw mut (*place.as_ptr()).yield_is_address).write(word::is_address::<Yield>());
             (&raw mut (*place.as_ptr()).block).write(block);
             (&raw mut (*place.as_ptr()).layout).write(layout);
             (&raw mut (*place.as_ptr()).shared).write(shared);
@@ -434,11 +440,11 @@ impl Member {
         NonNull::from(self)
     }
 
-    /// Copies the frames from `at` upwards out. Returns the word, which may be the address of something in them.
+    /// Copies the frames from `at` upwards out.
     ///
     /// # Safety
     /// The member's frames are on the stack and begin there; nobody runs on them.
-    unsafe fn save(&self, at: usize, word: usize, align: usize) -> usize {
+    unsafe fn save(&self, at: usize, align: usize) {
         let top = self.shared.stack.top();
         let len = top.addr() - at;
         // SAFETY: nobody else looks at what is saved: this is the only way to it beside `restore`, and neither
@@ -451,11 +457,17 @@ impl Member {
         unsafe {
             ptr::copy_nonoverlapping(top.with_addr(at), saved.frames, len);
         }
-        if word >= at && word < top.addr() {
-            saved.frames.expose_provenance() + (word - at)
-        } else {
-            word
-        }
+    }
+
+    /// The word that is an address, after the frames were saved in which it may lie.
+    ///
+    /// # Safety
+    /// It is an address, or null.
+    unsafe fn put_right(&self, word: Word) -> Word {
+        // SAFETY: as in `save`.
+        let (address, saved) = unsafe { (word.assume_init(), &*self.saved.get()) };
+        let offset = address.addr().wrapping_sub(saved.at);
+        if offset < saved.len { Word::new(saved.frames.wrapping_add(offset).cast()) } else { word }
     }
 
     /// Copies the frames that were saved back; none if it never ran.
@@ -527,7 +539,7 @@ impl Drop for Saved {
 ///
 /// # Safety
 /// Called by the context root on the mover's stack, at a switch to the member whose address `member` is.
-unsafe extern "sysv64" fn come(word: usize, member: usize) -> ! {
+unsafe extern "sysv64" fn come(word: Word, member: usize) -> ! {
     let place: *mut Member = ptr::with_exposed_provenance_mut(member);
     // SAFETY: the member is suspended, so nobody else uses it or its pair; its resumer waits. The stack's active
     // coroutine, if there is one, is that resumer, and waits, too; else the occupant is suspended. Whatever was
@@ -539,26 +551,29 @@ unsafe extern "sysv64" fn come(word: usize, member: usize) -> ! {
         if !shared.is_free((*pair).resumer_stack_pointer()) {
             this.link.dead.set(true);
             annotate::turn_back(&this.link.fiber);
-            arch::go_on((*pair).resumer(), ptr::without_provenance_mut(REFUSED), pair.cast());
+            arch::go_on((*pair).resumer(), REFUSED, pair.cast());
         }
         let resumer = (*pair).replace_resumer(shared.mover(go, place));
         let mut word = word;
         if let Some(host) = shared.active.get() {
-            word = host.as_ref().save(resumer.stack_pointer(), word, VALUE_ALIGN);
+            host.as_ref().save(resumer.stack_pointer(), VALUE_ALIGN);
+            if this.input_is_address {
+                word = host.as_ref().put_right(word);
+            }
             this.host.set(Some(host));
             shared.occupant.set(None);
         }
         if shared.occupant.get() != Some(this.place()) {
             if let Some(other) = shared.occupant.get() {
                 let at = (*other.as_ref().own.get()).stack_pointer();
-                other.as_ref().save(at, word, FRAME_ALIGN);
+                other.as_ref().save(at, FRAME_ALIGN);
             }
             this.restore();
             shared.install(this.place());
         }
         shared.active.set(Some(this.place()));
         *this.resumer.get() = resumer;
-        arch::go_on(this.own.get(), ptr::without_provenance_mut(word), pair.cast())
+        arch::go_on(this.own.get(), word, pair.cast())
     }
 }
 
@@ -566,7 +581,7 @@ unsafe extern "sysv64" fn come(word: usize, member: usize) -> ! {
 ///
 /// # Safety
 /// Called by the context root on the mover's stack, when the member whose address `member` is stops.
-unsafe extern "sysv64" fn go(word: usize, member: usize) -> ! {
+unsafe extern "sysv64" fn go(word: Word, member: usize) -> ! {
     let place: *mut Member = ptr::with_exposed_provenance_mut(member);
     // SAFETY: the member has just stopped, and its own context was filled thereby; its resumer waits, where `come`
     // noted it. A host's frames were saved when the member came.
@@ -582,13 +597,16 @@ unsafe extern "sysv64" fn go(word: usize, member: usize) -> ! {
         shared.active.set(host);
         if let Some(host) = host {
             let at = (*this.own.get()).stack_pointer();
-            word = this.save(at, word, VALUE_ALIGN);
+            this.save(at, VALUE_ALIGN);
+            if this.yield_is_address || this.link.dead.get() {
+                word = this.put_right(word);
+            }
             host.as_ref().restore();
             shared.install(host);
         } else if this.link.dead.get() {
             // Only the outcome is still wanted, and moved out before anybody else can come.
             shared.occupant.set(None);
         }
-        arch::go_on((*pair).resumer(), ptr::without_provenance_mut(word), pair.cast())
+        arch::go_on((*pair).resumer(), word, pair.cast())
     }
 }

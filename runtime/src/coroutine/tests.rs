@@ -22,6 +22,44 @@ fn values_travel_both_ways() {
 }
 
 #[test]
+fn values_that_fit_a_word_travel_whole_and_are_dropped_once() {
+    fn there_and_back<T: Clone + PartialEq + std::fmt::Debug + 'static>(value: T) {
+        let mut c = Coroutine::new(|y: &Yielder<T, T>, mut value: T| {
+            for _ in 0..3 {
+                value = y.suspend(value);
+            }
+            value
+        });
+        for _ in 0..3 {
+            assert_eq!(c.resume(value.clone()), Step::Yielded(value.clone()));
+        }
+        assert_eq!(c.resume(value.clone()), Step::Returned(value));
+    }
+    #[derive(Clone, PartialEq, Debug)]
+    #[repr(align(64))]
+    struct Nothing;
+    #[derive(Clone, PartialEq, Debug)]
+    struct Gap(u8, u32);
+    there_and_back(Nothing);
+    there_and_back([1u8, 2, 3]);
+    there_and_back(Gap(1, 2));
+    there_and_back(usize::MAX);
+    there_and_back(0usize);
+    there_and_back(None::<Box<u8>>);
+    there_and_back([1u8; 9]);
+    let counted = Rc::new(());
+    there_and_back(counted.clone());
+    there_and_back(Some(counted.clone()));
+    assert_eq!(Rc::strong_count(&counted), 1);
+    let mut dropped = Coroutine::new(|y: &Yielder<Rc<()>, Rc<()>>, first| {
+        y.suspend(first);
+    });
+    drop(dropped.resume(counted.clone()));
+    drop(dropped);
+    assert_eq!(Rc::strong_count(&counted), 1);
+}
+
+#[test]
 #[should_panic(expected = "cannot resume a dead coroutine")]
 fn resuming_a_dead_one_panics() {
     let mut c = Coroutine::new(|_: &Yielder<(), ()>, ()| ());

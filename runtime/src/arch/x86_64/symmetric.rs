@@ -21,7 +21,7 @@
 //!   low    +-----------------------+
 //! ```
 
-use super::Context;
+use super::{Context, Word};
 use std::arch::{asm, global_asm};
 
 /// What a fresh context runs: the word and the context of the first switch to it, and the `argument` of
@@ -161,7 +161,7 @@ pub(crate) unsafe fn jump_on_top(
 /// # Safety
 /// As for [`jump`], where it speaks of `to`; and `from` is what `to` wants to find in rdx.
 #[inline(always)]
-pub(crate) unsafe fn go_on(to: *const Context, word: *mut (), from: *mut ()) -> ! {
+pub(crate) unsafe fn go_on(to: *const Context, word: Word, from: *mut ()) -> ! {
     macro_rules! go_on {
         ($($fp:literal),*) => {
             asm!(
