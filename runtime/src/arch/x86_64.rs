@@ -7,7 +7,7 @@
 //!
 //! A [`Pair`] holds both sides of a coroutine. rdx points to it on both sides of a switch, so whoever goes
 //! on has its address in a register, and a loop that resumes need not load it from a frame whose address
-//! was only just loaded itself: one cycle of the twelve that a resume and a suspend take hang on that.
+//! was only just loaded itself: a cycle of each resume and suspend hangs on that.
 //!
 //! The registers are moved into the context rather than pushed: the stack pointer stays where the
 //! compiler's unwind tables say it is until the one instruction that replaces it, and the same code

@@ -205,7 +205,7 @@ unsafe fn is_refusal(word: Word) -> bool {
 ///
 /// # Safety
 /// * The coroutine lives on this thread, is suspended, and not released before it stops.
-/// * `word` is that of an input, which is moved out, unless it is being closed.
+/// * `word` is that of an input, which is moved out unless the coroutine is being closed, or refused.
 #[inline(always)]
 unsafe fn switch_to(place: &mut NonNull<Link>, word: Word) -> Word {
     let link = place.as_ptr();
@@ -215,7 +215,7 @@ unsafe fn switch_to(place: &mut NonNull<Link>, word: Word) -> Word {
     // when the coroutine stops. The pair is the first field of the link.
     unsafe {
         let switching = (*link).fiber.enter(&(*link).stack);
-        let (word, pair) = arch::resume((*link).pair.get(), word);
+        let (word, pair) = arch::resume(link.cast(), word);
         switching.back();
         *place = NonNull::new_unchecked(pair.cast());
         word
@@ -283,7 +283,7 @@ pub(super) unsafe fn suspend<In, Yield>(link: NonNull<Link>, value: Yield) -> In
     // somebody resumes it, with an input for us, or closes it. The pair is the first field of the link.
     unsafe {
         let switching = (*link).fiber.leave();
-        let (word, pair) = arch::suspend((*link).pair.get(), value.word());
+        let (word, pair) = arch::suspend(link.cast(), value.word());
         switching.back();
         if (*pair.cast::<Link>()).closing.get() {
             unwind();

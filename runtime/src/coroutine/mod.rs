@@ -57,9 +57,9 @@
 //! | | coroutine | on a [`SharedStack`] | `async`, boxed |
 //! |---|---|---|---|
 //! | suspended, in memory | 4096 bytes | about 530 bytes | 24 bytes, and 40 for each boxed caller |
-//! | there and back, directly below the body | 42 | 278, if another one was there in between | 47 |
-//! | the same, eight calls deeper | 42 | 396 | 247 |
-//! | create, run to the end, drop | 273 | | |
+//! | there and back, directly below the body | 36 | 225, if another one was there in between | 23 |
+//! | the same, eight calls deeper | 38 | 405 | 268 |
+//! | create, run to the end, drop | 168 | | |
 //! | who may suspend | whatever it calls | whatever it calls | `async` functions |
 //! | recursion | as in any function | as in any function | each level boxed |
 //! | goes to another thread | no | no | if it is `Send` |
@@ -87,8 +87,8 @@
 //!
 //! So a `Coroutine` is one word, and everything about it lies in the page that its frames touch anyway.
 //!
-//! Files: `link.rs` (resume, suspend and the end: the unsafe core), `layout.rs` and `extra.rs` (where things
-//! lie), `active.rs` (the runtime's view), `handle.rs` (who runs), `memory.rs` (stacks of the caller's), `shared.rs`
+//! Files: `link.rs` (resume, suspend and the end: the unsafe core), `word.rs` (how values travel), `layout.rs` and
+//! `extra.rs` (where things lie), `active.rs` (the runtime's view), `handle.rs` (who runs), `memory.rs` (stacks of the caller's), `shared.rs`
 //! (stacks that are shared), `raw.rs` (contexts alone), `annotate.rs` (sanitizers).
 //! Above them, `builder.rs`, `rc.rs`, `scope.rs`, and in safe code `group.rs`.
 

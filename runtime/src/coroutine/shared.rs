@@ -551,7 +551,7 @@ unsafe extern "sysv64" fn come(word: Word, member: usize) -> ! {
         if !shared.is_free((*pair).resumer_stack_pointer()) {
             this.link.dead.set(true);
             annotate::turn_back(&this.link.fiber);
-            arch::go_on((*pair).resumer(), REFUSED, pair.cast());
+            arch::go_on((*pair).resumer(), REFUSED, place.cast());
         }
         let resumer = (*pair).replace_resumer(shared.mover(go, place));
         let mut word = word;
@@ -573,7 +573,7 @@ unsafe extern "sysv64" fn come(word: Word, member: usize) -> ! {
         }
         shared.active.set(Some(this.place()));
         *this.resumer.get() = resumer;
-        arch::go_on(this.own.get(), word, pair.cast())
+        arch::go_on(this.own.get(), word, place.cast())
     }
 }
 
@@ -607,6 +607,6 @@ unsafe extern "sysv64" fn go(word: Word, member: usize) -> ! {
             // Only the outcome is still wanted, and moved out before anybody else can come.
             shared.occupant.set(None);
         }
-        arch::go_on((*pair).resumer(), word, pair.cast())
+        arch::go_on((*pair).resumer(), word, place.cast())
     }
 }

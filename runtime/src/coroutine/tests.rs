@@ -46,6 +46,8 @@ fn values_that_fit_a_word_travel_whole_and_are_dropped_once() {
     there_and_back(usize::MAX);
     there_and_back(0usize);
     there_and_back(None::<Box<u8>>);
+    there_and_back(None::<u32>);
+    there_and_back(Some(7u32));
     there_and_back([1u8; 9]);
     let counted = Rc::new(());
     there_and_back(counted.clone());

@@ -53,7 +53,7 @@ impl<T> Traveller<T> {
 ///
 /// # Safety
 /// The word is that of a [`Traveller`] of this type, whose value is moved out here, and only here. If it travels as its
-/// address, it is still at its place.
+/// address, it is still there, or a copy of it (`shared.rs`).
 #[inline]
 pub(super) unsafe fn take<T>(word: Word) -> T {
     // SAFETY: by the contract above.
