@@ -35,7 +35,8 @@ impl Builder {
     }
 
     /// Stack size in bytes, rounded up to a power of two, at least 16 KiB and at most 64 GiB. Only the
-    /// pages that are touched cost memory.
+    /// pages that are touched cost memory. Without it the goroutine has a default stack, or at least three quarters of
+    /// one when it runs on the stack of whoever [joins](crate::JoinHandle::join) it.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self

@@ -97,9 +97,9 @@ impl<T> JoinHandle<T> {
     /// Waits for the goroutine's end and gives its result, or the payload of its panic.
     ///
     /// Parks the calling goroutine or blocks the calling thread. If the goroutine has not started yet and
-    /// is the newest one of this worker, it may run on the caller's stack, as itself, provided that three
-    /// quarters of a stack of its size are left. Then a cancel of the caller takes effect when the goroutine
-    /// has ended; otherwise the caller unwinds at once, and the goroutine goes on without it.
+    /// is the newest one of this worker, it may run on the caller's stack, as itself, provided that enough is left:
+    /// the stack size that was asked for it, or three quarters of the default. Then a cancel of the caller takes effect
+    /// when the goroutine has ended; otherwise the caller unwinds at once, and the goroutine goes on without it.
     ///
     /// # Errors
     /// The payload of the panic, or [`Cancelled`](crate::Cancelled).

@@ -425,6 +425,28 @@ fn raise_twice() {
 }
 
 /// Everything but the last pages can be used, also by a goroutine that switches down there.
+/// Whoever joins it at once does not run it on what is left of its own stack.
+#[test]
+fn overflow_does_not_happen_before_the_end_of_what_was_asked_for() {
+    let end = Child::new().run("", |_| {
+        const SIZE: usize = 256 << 10;
+        fn join_from(depth: usize) {
+            if depth > 0 {
+                let frame = black_box([0u8; 1024]);
+                join_from(depth - 1);
+                black_box(frame);
+            } else {
+                let spare = 6 << 10;
+                assert!(go!(stack = SIZE, dive(SIZE - spare)).join().unwrap() > 0);
+            }
+        }
+        for depth in [0, 8, 32] {
+            runtime(1).run(|| join_from(depth));
+        }
+    });
+    assert_eq!(end.succeeded().stderr, "");
+}
+
 #[test]
 fn overflow_does_not_happen_before_the_end() {
     for guard in GUARDS {

@@ -260,8 +260,8 @@ impl Worker {
         self.station().overdue.load(Ordering::Relaxed)
     }
 
-    /// Runs a fresh goroutine to its end on the caller's stack, if it is the newest one here, and if
-    /// three quarters of a stack of its size are left. The caller waits for it anyway.
+    /// Runs a fresh goroutine to its end on the caller's stack, if it is the newest one here, and if enough is left: as
+    /// much as was asked for it, or three quarters of a default stack. The caller waits for it anyway.
     pub(crate) fn run_in_place(&self, child: GoroutineRef) -> bool {
         let (Some(parent), Some(active)) = (self.current(), self.active.get()) else {
             return false;
@@ -274,9 +274,12 @@ impl Worker {
             // It will not run at all.
             return false;
         }
-        let wanted = child.stack_size().unwrap_or(self.shared.config.stack_size).bytes();
+        let wanted = match child.stack_size() {
+            Some(size) => size.bytes(),
+            None => self.shared.config.stack_size.bytes() / 4 * 3,
+        };
         // SAFETY: the current goroutine's coroutine.
-        if unsafe { active.remaining_stack() } < wanted / 4 * 3 {
+        if unsafe { active.remaining_stack() } < wanted {
             return false;
         }
         if !self.station().fresh.pop_if_newest(child) {
