@@ -10,8 +10,9 @@
 //! # Placement
 //!
 //! A goroutine stays where it starts, so the start is the time to choose. A worker that is about to start
-//! a fresh goroutine leaves it to an idle worker that has fewer residents; a thief that has more residents
-//! than its victim waits for a few microseconds first.
+//! a fresh goroutine leaves it to an idle worker that has fewer residents, and wakes that one; a thief that has more
+//! residents than its victim waits for a few microseconds first, unless the victim has more to start than it could in
+//! that time.
 //!
 //! # Where am I
 //!
