@@ -88,8 +88,8 @@
 //! So a `Coroutine` is one word, and everything about it lies in the page that its frames touch anyway.
 //!
 //! Files: `link.rs` (resume, suspend and the end: the unsafe core), `word.rs` (how values travel), `layout.rs` and
-//! `extra.rs` (where things lie), `active.rs` (the runtime's view), `handle.rs` (who runs), `memory.rs` (stacks of the caller's), `shared.rs`
-//! (stacks that are shared), `raw.rs` (contexts alone), `annotate.rs` (sanitizers).
+//! `extra.rs` (where things lie), `active.rs` (the runtime's view), `handle.rs` (who runs), `memory.rs` (stacks of the
+//! caller's), `shared.rs` and `saved.rs` (stacks that are shared), `raw.rs` (contexts alone), `annotate.rs` (sanitizers).
 //! Above them, `builder.rs`, `rc.rs`, `scope.rs`, and in safe code `group.rs`.
 
 mod active;
@@ -104,6 +104,7 @@ mod locals;
 mod memory;
 pub mod raw;
 mod rc;
+mod saved;
 mod scope;
 mod shared;
 mod status;

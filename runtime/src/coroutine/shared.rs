@@ -49,6 +49,7 @@
 use super::builder::Builder;
 use super::layout::{closure_below, is_inline};
 use super::link::{Link, REFUSED, Resumer};
+use super::saved::Saved;
 use super::{Coroutine, Yielder, annotate, go_on_with, handle, word};
 use crate::arch::{self, Context, Pair, Word};
 use crate::stack::{self, Stack, StackSize};
@@ -118,17 +119,6 @@ pub(super) struct Member {
     /// The heap block that the member and its closure lie in.
     block: NonNull<u8>,
     layout: Layout,
-}
-
-/// Frames that were copied out. The memory is kept for the next time.
-struct Saved {
-    block: NonNull<u8>,
-    layout: Layout,
-    /// In the block.
-    frames: *mut u8,
-    /// Where they belong: the address of the lowest, and how many bytes.
-    at: usize,
-    len: usize,
 }
 
 impl SharedStack {
@@ -445,18 +435,9 @@ impl Member {
     /// # Safety
     /// The member's frames are on the stack and begin there; nobody runs on them.
     unsafe fn save(&self, at: usize, align: usize) {
-        let top = self.shared.stack.top();
-        let len = top.addr() - at;
-        // SAFETY: nobody else looks at what is saved: this is the only way to it beside `restore`, and neither
-        // calls the other.
-        let saved = unsafe { &mut *self.saved.get() };
-        saved.make_room(at, len, align);
-        annotate::will_copy_from(&self.shared.stack);
-        // SAFETY: the frames lie on the stack, which is mapped, and the room was made for them. Some bytes of
-        // frames are not initialised; they are copied as they are.
-        unsafe {
-            ptr::copy_nonoverlapping(top.with_addr(at), saved.frames, len);
-        }
+        // SAFETY: by the contract above. Nobody else looks at what is saved: this and the next two are the only ways
+        // to it, and none calls another.
+        unsafe { (*self.saved.get()).copy_out(&self.shared.stack, at, align) };
     }
 
     /// The word that is an address, after the frames were saved in which it may lie.
@@ -464,10 +445,8 @@ impl Member {
     /// # Safety
     /// It is an address, or null.
     unsafe fn put_right(&self, word: Word) -> Word {
-        // SAFETY: as in `save`.
-        let (address, saved) = unsafe { (word.assume_init(), &*self.saved.get()) };
-        let offset = address.addr().wrapping_sub(saved.at);
-        if offset < saved.len { Word::new(saved.frames.wrapping_add(offset).cast()) } else { word }
+        // SAFETY: by the contract above, and as in `save`.
+        unsafe { (*self.saved.get()).put_right(word) }
     }
 
     /// Copies the frames that were saved back; none if it never ran.
@@ -475,63 +454,8 @@ impl Member {
     /// # Safety
     /// The frames on the stack are nobody's.
     unsafe fn restore(&self) {
-        // SAFETY: as in `save`.
-        let saved = unsafe { &mut *self.saved.get() };
-        let stack = &self.shared.stack;
-        annotate::will_copy_to(stack);
-        // SAFETY: the frames come from there.
-        unsafe {
-            ptr::copy_nonoverlapping(saved.frames, stack.top().with_addr(saved.at), saved.len);
-        }
-        saved.len = 0;
-    }
-}
-
-impl Saved {
-    fn new() -> Saved {
-        Saved {
-            block: NonNull::dangling(),
-            layout: Layout::new::<()>(),
-            frames: ptr::null_mut(),
-            at: 0,
-            len: 0,
-        }
-    }
-
-    /// Room for `len` bytes whose addresses have the remainder of `at` when divided by `align`.
-    fn make_room(&mut self, at: usize, len: usize, align: usize) {
-        let phase = at % align;
-        let size = phase + len;
-        let fits = size <= self.layout.size()
-            && self.layout.size() / 2 <= size
-            && align <= self.layout.align();
-        if !fits {
-            self.free();
-            let Ok(layout) = Layout::from_size_align(size, align) else {
-                unreachable!("frames are smaller than their stack");
-            };
-            // SAFETY: there are frames, so the size is not zero.
-            match NonNull::new(unsafe { alloc::alloc(layout) }) {
-                Some(block) => (self.block, self.layout) = (block, layout),
-                None => alloc::handle_alloc_error(layout),
-            }
-        }
-        (self.at, self.len) = (at, len);
-        self.frames = self.block.as_ptr().wrapping_add(phase);
-    }
-
-    fn free(&mut self) {
-        if self.layout.size() > 0 {
-            // SAFETY: the block was allocated with this layout, and is forgotten now.
-            unsafe { alloc::dealloc(self.block.as_ptr(), self.layout) };
-        }
-        self.layout = Layout::new::<()>();
-    }
-}
-
-impl Drop for Saved {
-    fn drop(&mut self) {
-        self.free();
+        // SAFETY: by the contract above, and as in `save`.
+        unsafe { (*self.saved.get()).copy_back(&self.shared.stack) };
     }
 }
 
