@@ -19,7 +19,7 @@ export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-ex
 export FIBRA_TEST_PATIENCE=5
 
 tests=()
-for test in coroutine coroutine_{group,locals,raw,scope,shared,stack}; do
+for test in coroutine coroutine_{group,locals,raw,scope,shared,stack,values}; do
     tests+=(--test "$test")
 done
 
