@@ -15,6 +15,9 @@ use fibra_tests::child::{self, Child, Ending};
 
 const GUARDS: [&str; 2] = ["install", "mprotect"];
 
+/// Bytes of a stack that cannot be used. In debug, the scheduler takes some of what is left.
+const SPARE: usize = 6 << 10;
+
 /// What follows the size of the stack.
 const HINT: &str = "; give it more with `stack = <bytes>` in go!, Builder::stack_size or \
                     Runtime::builder().stack_size\n";
@@ -424,7 +427,6 @@ fn raise_twice() {
     }
 }
 
-/// Everything but the last pages can be used, also by a goroutine that switches down there.
 /// Whoever joins it at once does not run it on what is left of its own stack.
 #[test]
 fn overflow_does_not_happen_before_the_end_of_what_was_asked_for() {
@@ -436,8 +438,7 @@ fn overflow_does_not_happen_before_the_end_of_what_was_asked_for() {
                 join_from(depth - 1);
                 black_box(frame);
             } else {
-                let spare = 6 << 10;
-                assert!(go!(stack = SIZE, dive(SIZE - spare)).join().unwrap() > 0);
+                assert!(go!(stack = SIZE, dive(SIZE - SPARE)).join().unwrap() > 0);
             }
         }
         for depth in [0, 8, 32] {
@@ -447,6 +448,7 @@ fn overflow_does_not_happen_before_the_end_of_what_was_asked_for() {
     assert_eq!(end.succeeded().stderr, "");
 }
 
+/// Everything but the last pages can be used, also by a goroutine that switches down there.
 #[test]
 fn overflow_does_not_happen_before_the_end() {
     for guard in GUARDS {
@@ -460,9 +462,7 @@ fn overflow_does_not_happen_before_the_end() {
                         for size in sizes {
                             let deep = &deep;
                             s.go(move || {
-                                // In debug, the scheduler takes some of what is left.
-                                let spare = 6 << 10;
-                                let handle = go!(stack = size, dive(size - spare));
+                                let handle = go!(stack = size, dive(size - SPARE));
                                 assert!(handle.join().unwrap() > 0, "round {round}");
                                 deep.fetch_add(1, Ordering::Relaxed);
                             });
