@@ -17,8 +17,8 @@ const INLINE_CLOSURE: usize = 1024;
 
 /// How much of the stack to leave unused, see the head of this file.
 pub(super) fn colour(stack: &Stack) -> usize {
-    // Neighbours differ in the low bits of the slot's number.
-    let slot = stack.limit().addr() / stack.size().bytes();
+    // Neighbours differ in the low bits of the slot's number. Their sizes are powers of two, so a shift does.
+    let slot = stack.limit().addr() >> stack.size().bytes().trailing_zeros();
     slot % COLOURS * CACHE_LINE
 }
 
