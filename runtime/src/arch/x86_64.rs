@@ -22,6 +22,9 @@
 //!          +32  the same, resumer's context
 //! ```
 //!
+//! A coroutine can also stop and have another one go on in its place (*pass*): it saves into its own context, gives its
+//! resumer's to the other one's pair, and loads that one's own.
+//!
 //! The last step is an indirect `jmp`, not a `ret`: a `ret` would be predicted to go to the caller of
 //! the resumer and miss every time, while the indirect predictor learns the few places a program
 //! switches at. One [`Word`] travels along in rdi, which the switch does not touch.
@@ -44,6 +47,7 @@
 
 use std::arch::{asm, global_asm};
 use std::mem::{self, MaybeUninit, offset_of};
+use std::ptr;
 
 mod symmetric;
 pub(crate) use symmetric::{Arrival, go_on, jump, jump_on_top};
@@ -194,32 +198,35 @@ impl Pair {
     }
 }
 
-/// The switch, with the places of the two contexts in the pair.
+/// The switch: saves into the pair that a register points to, and loads from the one in rdx, each at the place of one of
+/// its contexts.
 macro_rules! switch {
-    ($pair:expr, $word:expr, from $from:expr, to $to:expr) => {
-        switch!(@ $pair, $word, $from, $to, [
-            "stmxcsr [rdx + {from} + 32]",
-            "fnstcw [rdx + {from} + 36]",
-            "ldmxcsr [rdx + {to} + 32]",
-            "fldcw [rdx + {to} + 36]"
-        ])
+    ($to:expr, $word:expr, save $from:literal + $saved:expr, load $loaded:expr $(, $operand:tt)*) => {
+        switch!(@ $to, $word, $from, $saved, $loaded, [
+            concat!("stmxcsr [", $from, " + {saved} + 32]"),
+            concat!("fnstcw [", $from, " + {saved} + 36]"),
+            "ldmxcsr [rdx + {loaded} + 32]",
+            "fldcw [rdx + {loaded} + 36]"
+        ] $(, $operand)*)
     };
-    (@ $pair:expr, $word:expr, $from:expr, $to:expr, [$($fp:literal),*]) => {{
-        let (mut pair, mut word): (*mut Pair, Word) = ($pair, $word);
+    (@ $to:expr, $word:expr, $from:literal, $saved:expr, $loaded:expr, [$($fp:expr),*]
+     $(, {$($operand:tt)*})*) => {{
+        let (mut pair, mut word): (*mut Pair, Word) = ($to, $word);
         asm!(
             "lea rax, [rip + 2f]",
-            "mov [rdx + {from}], rsp",
-            "mov [rdx + {from} + 8], rax",
-            "mov [rdx + {from} + 16], rbp",
-            "mov [rdx + {from} + 24], rbx",
+            concat!("mov [", $from, " + {saved}], rsp"),
+            concat!("mov [", $from, " + {saved} + 8], rax"),
+            concat!("mov [", $from, " + {saved} + 16], rbp"),
+            concat!("mov [", $from, " + {saved} + 24], rbx"),
             $(#[cfg(feature = "fp-env")] $fp,)*
-            "mov rsp, [rdx + {to}]",
-            "mov rbp, [rdx + {to} + 16]",
-            "mov rbx, [rdx + {to} + 24]",
-            "jmp qword ptr [rdx + {to} + 8]",
+            "mov rsp, [rdx + {loaded}]",
+            "mov rbp, [rdx + {loaded} + 16]",
+            "mov rbx, [rdx + {loaded} + 24]",
+            "jmp qword ptr [rdx + {loaded} + 8]",
             "2:",
-            from = const $from,
-            to = const $to,
+            saved = const $saved,
+            loaded = const $loaded,
+            $($($operand)*,)*
             inlateout("rdi") word,
             inlateout("rdx") pair,
             lateout("r12") _, lateout("r13") _, lateout("r14") _, lateout("r15") _,
@@ -256,7 +263,7 @@ pub(crate) unsafe fn resume(pair: *mut Pair, word: Word) -> (Word, *mut Pair) {
     // SAFETY: the caller vouches for the pair. rbx, rbp and rsp are saved and restored by hand; every
     // other register is declared clobbered. The direction flag is clear on both sides, as the ABI demands
     // at every call.
-    unsafe { switch!(pair, word, from RESUMER, to OWN) }
+    unsafe { switch!(pair, word, save "rdx" + RESUMER, load OWN) }
 }
 
 /// Stops the coroutine that the caller runs on, and goes on where it was resumed. Returns, with the word
@@ -269,7 +276,23 @@ pub(crate) unsafe fn resume(pair: *mut Pair, word: Word) -> (Word, *mut Pair) {
 #[inline(always)]
 pub(crate) unsafe fn suspend(pair: *mut Pair, word: Word) -> (Word, *mut Pair) {
     // SAFETY: as in `resume`; whoever resumed the coroutine left its context in the pair.
-    unsafe { switch!(pair, word, from OWN, to RESUMER) }
+    unsafe { switch!(pair, word, save "rdx" + OWN, load RESUMER) }
+}
+
+/// Stops the coroutine that the caller runs on, and goes on in the coroutine of `to`, for which the resumer of `from`
+/// waits from now on. Returns, with the word that was passed, when that of `from` is resumed again, or passed to; the
+/// pointer that comes back is `from`.
+///
+/// # Safety
+/// * As for [`suspend`], of `from`; and as for [`resume`], of `to`.
+/// * They are two coroutines.
+#[inline(always)]
+pub(crate) unsafe fn pass(from: *mut Pair, to: *mut Pair, word: Word) -> (Word, *mut Pair) {
+    // SAFETY: as in `resume`. Whoever resumed the one left its context in its pair, and is to find it in the other one's.
+    unsafe {
+        ptr::copy_nonoverlapping(&raw const (*from).resumer, &raw mut (*to).resumer, 1);
+        switch!(to, word, save "rcx" + OWN, load OWN, { inlateout("rcx") from => _ })
+    }
 }
 
 /// About where the stack pointer is: to see how much of a stack is left.

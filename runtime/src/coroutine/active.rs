@@ -1,6 +1,6 @@
 //! A coroutine for those who run on it.
 
-use super::link::{Link, suspend};
+use super::link::{self, Link, suspend};
 use crate::arch;
 use crate::stack::{Describe, StackSize};
 use std::ptr::NonNull;
@@ -19,6 +19,24 @@ impl Active {
     pub(crate) unsafe fn suspend<In, Yield>(self, value: Yield) -> In {
         // SAFETY: by the contract above.
         unsafe { suspend(self.0, value) }
+    }
+
+    /// Suspends the coroutine that the caller runs on and has another one go on in its place, which from now on is the
+    /// one that was resumed: it gives back to whoever resumed this one. See [`Coroutine::swap`](super::Coroutine::swap).
+    ///
+    /// # Safety
+    /// * As for [`suspend`](Self::suspend).
+    /// * `next` has the same types and thread, is another one, was resumed before, and is suspended.
+    #[inline(always)]
+    pub(crate) unsafe fn pass<In>(self, next: Active, input: In) -> In {
+        // SAFETY: by the contract above.
+        unsafe { link::pass(self.0, next.0, input) }
+    }
+
+    /// Bytes from the caller's frame to the top of its stack.
+    #[inline]
+    pub(crate) fn depth(self) -> usize {
+        self.0.addr().get().wrapping_sub(arch::stack_pointer())
     }
 
     /// Bytes of its stack below the caller's frame; 0 when the caller runs elsewhere.

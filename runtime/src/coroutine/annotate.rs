@@ -46,6 +46,8 @@ mod imp {
         own: Bounds,
         /// Where the resumer waits.
         resumer: Bounds,
+        /// Who passed to this one, which has not arrived yet; else null.
+        passed_by: Cell<*const Fiber>,
     }
 
     /// The bounds of a stack.
@@ -58,53 +60,49 @@ mod imp {
         fn unknown() -> Bounds {
             Bounds { bottom: Cell::new(ptr::null()), size: Cell::new(0) }
         }
+
+        fn set(&self, bottom: *const c_void, size: usize) {
+            self.bottom.set(bottom);
+            self.size.set(size);
+        }
     }
 
     /// Held across a switch.
     #[must_use]
-    pub(crate) struct Switching<'a> {
+    pub(crate) struct Switching {
         fake: *mut c_void,
-        /// Where to note from which stack the other side has come back.
-        other: &'a Bounds,
     }
 
     impl Fiber {
         pub(crate) fn new() -> Fiber {
-            Fiber { own: Bounds::unknown(), resumer: Bounds::unknown() }
+            Fiber {
+                own: Bounds::unknown(),
+                resumer: Bounds::unknown(),
+                passed_by: Cell::new(ptr::null()),
+            }
         }
 
         /// The resumer is about to switch to the coroutine on `stack`.
         #[inline(always)]
-        pub(crate) fn enter(&self, stack: &Stack) -> Switching<'_> {
-            let mut fake = ptr::null_mut();
+        pub(crate) fn enter(&self, stack: &Stack) -> Switching {
             if self.own.size.get() == 0 {
-                self.own.bottom.set(stack.limit().cast());
-                self.own.size.set(stack.top().addr() - stack.limit().addr());
+                self.own.set(stack.limit().cast(), stack.top().addr() - stack.limit().addr());
             }
-            // SAFETY: the bounds are those of the stack that the next switch goes to.
-            unsafe {
-                __sanitizer_start_switch_fiber(
-                    &mut fake,
-                    self.own.bottom.get(),
-                    self.own.size.get(),
-                );
-            }
-            Switching { fake, other: &self.own }
+            Switching::to(&self.own)
         }
 
         /// The coroutine is about to switch to its resumer.
         #[inline(always)]
-        pub(crate) fn leave(&self) -> Switching<'_> {
-            let mut fake = ptr::null_mut();
-            // SAFETY: the bounds were noted on arrival and are those of the resumer's stack.
-            unsafe {
-                __sanitizer_start_switch_fiber(
-                    &mut fake,
-                    self.resumer.bottom.get(),
-                    self.resumer.size.get(),
-                );
-            }
-            Switching { fake, other: &self.resumer }
+        pub(crate) fn leave(&self) -> Switching {
+            Switching::to(&self.resumer)
+        }
+
+        /// The coroutine is about to switch to another one, which stopped before, and gets its resumer.
+        #[inline(always)]
+        pub(crate) fn pass(&self, next: &Fiber) -> Switching {
+            next.resumer.set(self.resumer.bottom.get(), self.resumer.size.get());
+            next.passed_by.set(self);
+            Switching::to(&next.own)
         }
 
         /// The same, never to come back: the fake stack is freed.
@@ -123,7 +121,7 @@ mod imp {
         /// The coroutine runs for the first time.
         #[inline(always)]
         pub(crate) fn arrived(&self) {
-            Switching { fake: ptr::null_mut(), other: &self.resumer }.back();
+            Switching { fake: ptr::null_mut() }.back_on(self);
         }
 
         /// The frames on `stack` are gone.
@@ -134,15 +132,41 @@ mod imp {
         }
     }
 
-    impl Switching<'_> {
-        /// The switch has happened, and this side runs again.
+    impl Switching {
+        /// About to switch to the stack with these bounds.
         #[inline(always)]
-        pub(crate) fn back(self) {
+        fn to(next: &Bounds) -> Switching {
+            let mut fake = ptr::null_mut();
+            // SAFETY: the bounds were noted when that stack was left, or are those of a new one.
+            unsafe {
+                __sanitizer_start_switch_fiber(&mut fake, next.bottom.get(), next.size.get());
+            }
+            Switching { fake }
+        }
+
+        /// The resumer runs again: the coroutine of this fiber has stopped.
+        #[inline(always)]
+        pub(crate) fn back_from(self, fiber: &Fiber) {
+            self.back(&fiber.own);
+        }
+
+        /// The coroutine of this fiber runs again: its resumer waits, or whoever passed to it has stopped.
+        #[inline(always)]
+        pub(crate) fn back_on(self, fiber: &Fiber) {
+            // SAFETY: whoever passed to it has just stopped, so it is still there.
+            match unsafe { fiber.passed_by.replace(ptr::null()).as_ref() } {
+                Some(other) => self.back(&other.own),
+                None => self.back(&fiber.resumer),
+            }
+        }
+
+        /// Notes from which stack the switch came.
+        #[inline(always)]
+        fn back(self, other: &Bounds) {
             let (mut bottom, mut size) = (ptr::null(), 0);
             // SAFETY: the fake stack is the one that was saved when this side left.
             unsafe { __sanitizer_finish_switch_fiber(self.fake, &mut bottom, &mut size) };
-            self.other.bottom.set(bottom);
-            self.other.size.set(size);
+            other.set(bottom, size);
         }
     }
 
@@ -236,6 +260,11 @@ mod imp {
         }
 
         #[inline(always)]
+        pub(crate) fn pass(&self, _: &Fiber) -> Switching {
+            Switching
+        }
+
+        #[inline(always)]
         pub(crate) fn leave_for_good(&self) {}
 
         #[inline(always)]
@@ -246,7 +275,10 @@ mod imp {
 
     impl Switching {
         #[inline(always)]
-        pub(crate) fn back(self) {}
+        pub(crate) fn back_from(self, _: &Fiber) {}
+
+        #[inline(always)]
+        pub(crate) fn back_on(self, _: &Fiber) {}
     }
 
     pub(crate) struct Place;
@@ -271,7 +303,7 @@ mod imp {
     }
 }
 
-pub(crate) use imp::{Fiber, Place, will_copy_from};
+pub(crate) use imp::{Fiber, Place, Switching, will_copy_from};
 
 /// Somebody has switched to a coroutine, which turns back on the threshold.
 pub(crate) fn turn_back(fiber: &Fiber) {

@@ -156,7 +156,7 @@ pub(super) unsafe fn resumer(link: NonNull<Link>) -> Resumer {
 }
 
 /// Runs the coroutine until it suspends or returns. `link` is the same afterwards, but at hand for a loop that
-/// resumes next.
+/// resumes next; or that of another one, to which it [passed](pass).
 ///
 /// # Panics
 /// With the coroutine's own panic.
@@ -204,7 +204,8 @@ unsafe fn is_refusal(word: Word) -> bool {
 /// Switches to the coroutine until it stops; the word it stops with.
 ///
 /// # Safety
-/// * The coroutine lives on this thread, is suspended, and not released before it stops.
+/// * The coroutine lives on this thread, is suspended, and not released before it stops. If it [passes](pass), the same
+///   holds for the other one.
 /// * `word` is that of an input, which is moved out unless the coroutine is being closed, or refused.
 #[inline(always)]
 unsafe fn switch_to(place: &mut NonNull<Link>, word: Word) -> Word {
@@ -216,8 +217,8 @@ unsafe fn switch_to(place: &mut NonNull<Link>, word: Word) -> Word {
     unsafe {
         let switching = (*link).fiber.enter(&(*link).stack);
         let (word, pair) = arch::resume(link.cast(), word);
-        switching.back();
         *place = NonNull::new_unchecked(pair.cast());
+        switching.back_from(&place.as_ref().fiber);
         word
     }
 }
@@ -284,8 +285,38 @@ pub(super) unsafe fn suspend<In, Yield>(link: NonNull<Link>, value: Yield) -> In
     unsafe {
         let switching = (*link).fiber.leave();
         let (word, pair) = arch::suspend(link.cast(), value.word());
-        switching.back();
-        if (*pair.cast::<Link>()).closing.get() {
+        go_on(switching, word, pair.cast())
+    }
+}
+
+/// Stops the coroutine that the caller runs on and has another one go on in its place, with an input.
+///
+/// # Safety
+/// * As for [`suspend`]; `In` is the input of both.
+/// * The other one lives on this thread, was resumed before, is suspended, and neither dead nor shared.
+#[inline(always)]
+pub(super) unsafe fn pass<In>(link: NonNull<Link>, next: NonNull<Link>, input: In) -> In {
+    let (link, next) = (link.as_ptr(), next.as_ptr());
+    let input = Traveller::new(input);
+    // SAFETY: the coroutine runs, so the resumer waits in its context, and from now on in the other one's. That one moves
+    // the input out. We go on as in `suspend`. The pairs are the first fields of the links.
+    unsafe {
+        let switching = (*link).fiber.pass(&(*next).fiber);
+        let (word, pair) = arch::pass(link.cast(), next.cast(), input.word());
+        go_on(switching, word, pair.cast())
+    }
+}
+
+/// Somebody has resumed the coroutine of `link`, on which the caller runs.
+///
+/// # Safety
+/// The word is that of an input of this type.
+#[inline(always)]
+unsafe fn go_on<In>(switching: annotate::Switching, word: Word, link: *mut Link) -> In {
+    // SAFETY: the link is valid as long as the coroutine runs; the input is moved out here only.
+    unsafe {
+        switching.back_on(&(*link).fiber);
+        if (*link).closing.get() {
             unwind();
         }
         word::take(word)

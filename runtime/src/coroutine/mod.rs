@@ -310,6 +310,19 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
         Active(self.link)
     }
 
+    /// The value of the active coroutine, in exchange for this one, which is about to go on in its place: the value that
+    /// was resumed stands for this one then.
+    ///
+    /// # Safety
+    /// * The active one is of the same types, and the caller runs on it.
+    /// * It [passes](Active::pass) to the other one before anything else happens to either.
+    #[inline]
+    pub(crate) unsafe fn swap(self, active: Active) -> (Self, Active) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: by the contract above. The value that was resumed gets the link of `this` when it comes back.
+        (unsafe { Coroutine::from_link(active.0) }, Active(this.link))
+    }
+
     /// Bytes from its innermost frame to the top of its stack. It is suspended.
     #[inline]
     pub(crate) fn depth(&self) -> usize {

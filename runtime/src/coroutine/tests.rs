@@ -1,6 +1,7 @@
 use super::*;
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::io;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -162,6 +163,57 @@ fn a_backtrace_shows_the_frames_and_ends_at_the_root() {
     assert!(trace.contains("coroutine::link::enter"), "{trace}");
     let last = trace.lines().rfind(|line| !line.trim_start().starts_with("at ")).unwrap();
     assert!(last.contains("fibra_context_root"), "{trace}");
+}
+
+/// Each passes even numbers on to the other one. Whoever resumed the one gets what the other one says, from its frames.
+#[test]
+fn another_one_goes_on_in_its_place() {
+    type Passing = Coroutine<u32, (char, u32), Infallible>;
+    // So that the resumer waits at another place each time.
+    fn resume(c: &mut Passing, depth: u32, number: u32) -> (char, u32) {
+        let depth = std::hint::black_box(depth);
+        match depth {
+            0 => match c.resume(number) {
+                Step::Yielded(value) => value,
+                Step::Returned(never) => match never {},
+            },
+            _ => std::hint::black_box(resume(c, depth - 1, number)),
+        }
+    }
+    let waiting = Rc::new(Cell::new(None::<Passing>));
+    let new = |name| {
+        let waiting = waiting.clone();
+        Passing::new(move |y, mut number| {
+            let kept = std::hint::black_box([number; 8]);
+            loop {
+                assert_eq!(kept, [1; 8]);
+                number = match waiting.take() {
+                    // SAFETY: it has the same types, is suspended, and this is the coroutine of `y`.
+                    Some(next) if number.is_multiple_of(2) => unsafe {
+                        let (stopped, next) = next.swap(y.as_active());
+                        waiting.set(Some(stopped));
+                        y.as_active().pass(next, number + 1)
+                    },
+                    other => {
+                        waiting.set(other);
+                        y.suspend((name, number))
+                    }
+                };
+            }
+        })
+    };
+    let (mut resumed, mut other) = (new('a'), new('b'));
+    assert_eq!(resume(&mut resumed, 1, 1), ('a', 1));
+    assert_eq!(resume(&mut other, 2, 1), ('b', 1));
+    waiting.set(Some(other));
+    for round in 1..100 {
+        let names = if round % 2 == 1 { ['a', 'b'] } else { ['b', 'a'] };
+        assert_eq!(resume(&mut resumed, round % 5, 3), (names[0], 3));
+        assert_eq!(resume(&mut resumed, round % 7, 2 * round), (names[1], 2 * round + 1));
+    }
+    drop(waiting.take());
+    drop(resumed);
+    assert_eq!(Rc::strong_count(&waiting), 1, "both were unwound");
 }
 
 /// The rounding mode of one coroutine stays its own.

@@ -26,13 +26,16 @@ impl Worker {
     }
 
     /// Somebody was taken off the list of ready residents.
-    #[inline]
+    #[inline(always)]
     pub(super) fn prefetch_next(&self) {
-        let cold = self.cold.get();
-        if cold == 0 {
-            return;
+        if self.cold.get() != 0 {
+            self.prefetch_cold();
         }
-        self.cold.set(cold - 1);
+    }
+
+    #[inline(never)]
+    fn prefetch_cold(&self) {
+        self.cold.set(self.cold.get() - 1);
         let Some(goroutine) = self.ready.first() else { return };
         // SAFETY: as above.
         if let Some(runner) = unsafe { goroutine.runner() } {

@@ -250,7 +250,12 @@ impl Worker {
     /// Gives the worker back. Returns when the goroutine runs again, maybe on another worker.
     #[inline]
     pub(crate) fn suspend(&self, why: Suspend) {
-        let Some(active) = self.active.get() else { unreachable!("only goroutines suspend") };
+        let (Some(active), Some(goroutine)) = (self.active.get(), self.current()) else {
+            unreachable!("only goroutines suspend")
+        };
+        if let Some(next) = self.successor(goroutine, why) {
+            return self.pass(goroutine, active, next);
+        }
         // SAFETY: the current goroutine runs on this coroutine, which is a runner.
         unsafe { active.suspend::<GoroutineRef, Suspend>(why) };
     }

@@ -3,7 +3,7 @@
 use super::super::list::List;
 use super::super::{Station, runner};
 use super::{Worker, set_label};
-use crate::coroutine::Step;
+use crate::coroutine::{Active, Step};
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Runner, Suspend, WaitReason};
 use crate::poll::Wait;
 use crate::primitive::atomic::Ordering;
@@ -66,6 +66,50 @@ impl Worker {
             .or_else(|| station.fresh.pop_newest())
             .or_else(|| self.take_injected())
             .or_else(|| self.next_hog())
+    }
+
+    /// The ready resident that [`next`](Self::next) would choose when the current goroutine gives way for that reason, if
+    /// that is all that there is to do. It is no longer in the list.
+    #[inline]
+    pub(super) fn successor(&self, goroutine: GoroutineRef, why: Suspend) -> Option<GoroutineRef> {
+        // Its own park may have ended already: then it is in the list itself, and there is nobody to switch to.
+        let first = self.ready.first()?;
+        let (station, round) = (self.station(), self.round.get());
+        let is_usual = first != goroutine
+            && matches!(why, Suspend::Yield | Suspend::Park)
+            && goroutine.affinity() == Affinity::Worker
+            && !round.is_multiple_of(20)
+            && station.inbox.is_empty()
+            && !station.is_surplus()
+            && !self.shared.is_closed();
+        if !is_usual {
+            return None;
+        }
+        self.round.set(if round + 1 == FAIRNESS { 0 } else { round + 1 });
+        if why == Suspend::Yield {
+            self.ready.push_back(goroutine);
+        }
+        let next = self.ready.pop_front();
+        self.prefetch_next();
+        next
+    }
+
+    /// The current goroutine stops and `next` goes on, without a turn of the loop between them.
+    #[inline]
+    pub(super) fn pass(&self, goroutine: GoroutineRef, active: Active, next: GoroutineRef) {
+        self.depth.set(active.depth());
+        let Some(runner) = next.coroutine().take() else {
+            unreachable!("a started goroutine has a stack")
+        };
+        // SAFETY: the caller runs on a runner, the current goroutine's. The other one is suspended, and its goroutine a
+        // resident of this worker, as the current one is: both were resumed by the loop in `run`, on this thread. What
+        // the loop resumed stands for the other runner from now on.
+        unsafe {
+            let (stopped, active_next) = runner.swap(active);
+            goroutine.coroutine().set(Some(stopped));
+            self.begin_turn(next, active_next);
+            active.pass(active_next, next);
+        }
     }
 
     fn next_hog(&self) -> Option<GoroutineRef> {
@@ -277,7 +321,8 @@ impl Worker {
         let station = self.station();
         station.running.store(ptr::null_mut(), Ordering::Relaxed);
         self.active.set(None);
-        // Not `goroutine`: a join may have run another one in place on this stack.
+        // Not `goroutine`: a join may have run another one in place on this stack, or it has passed to others; the runner
+        // is then that of the last one.
         let Some(goroutine) = self.current.take() else {
             unreachable!("whoever suspends is the current goroutine")
         };
