@@ -248,12 +248,13 @@ const _: () = assert!(
 #[cfg(feature = "fp-env")]
 const _: () = assert!(offset_of!(Context, mxcsr) == 32 && offset_of!(Context, x87) == 36);
 
-/// Stops here and goes on in the coroutine. Returns, with the word that it passed, when it stops; the
-/// pointer that comes back is `pair`, see the head of this file.
+/// Stops here and goes on in the coroutine. Returns, with the word that it sends, when it stops; the
+/// pointer that comes back is `pair`, see the head of this file. If it [passes](pass), it is the other one that stops,
+/// and whose pair comes back.
 ///
 /// # Safety
-/// * The coroutine's own context was made by [`Context::new`] or filled by [`suspend`], and nobody has
-///   resumed it since.
+/// * The coroutine's own context was made by [`Context::new`] or filled by [`suspend`] or [`pass`], and nobody has
+///   resumed it since, or passed to it.
 /// * Its stack is mapped, and no other thread runs on it.
 /// * The caller's frames stay until it stops; if it never does, they are forgotten without running their
 ///   destructors.
@@ -275,7 +276,8 @@ pub(crate) unsafe fn resume(pair: *mut Pair, word: Word) -> (Word, *mut Pair) {
 ///   forgotten without running their destructors.
 #[inline(always)]
 pub(crate) unsafe fn suspend(pair: *mut Pair, word: Word) -> (Word, *mut Pair) {
-    // SAFETY: as in `resume`; whoever resumed the coroutine left its context in the pair.
+    // SAFETY: as in `resume`; whoever resumed the coroutine left its context in the pair, or whoever passed to it put that
+    // context there.
     unsafe { switch!(pair, word, save "rdx" + OWN, load RESUMER) }
 }
 

@@ -27,13 +27,15 @@ impl Active {
     /// # Safety
     /// * As for [`suspend`](Self::suspend).
     /// * `next` has the same types and thread, is another one, was resumed before, and is suspended.
+    /// * Neither of the two is shared, or being closed. Each is only known by the value of a
+    ///   [`Coroutine`](super::Coroutine), and both their stacks came to be in the same way.
     #[inline(always)]
     pub(crate) unsafe fn pass<In>(self, next: Active, input: In) -> In {
         // SAFETY: by the contract above.
         unsafe { link::pass(self.0, next.0, input) }
     }
 
-    /// Bytes from the caller's frame to the top of its stack.
+    /// Bytes from the caller's frame to the top of its stack; any number when the caller runs elsewhere.
     #[inline]
     pub(crate) fn depth(self) -> usize {
         self.0.addr().get().wrapping_sub(arch::stack_pointer())

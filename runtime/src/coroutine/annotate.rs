@@ -97,14 +97,6 @@ mod imp {
             Switching::to(&self.resumer)
         }
 
-        /// The coroutine is about to switch to another one, which stopped before, and gets its resumer.
-        #[inline(always)]
-        pub(crate) fn pass(&self, next: &Fiber) -> Switching {
-            next.resumer.set(self.resumer.bottom.get(), self.resumer.size.get());
-            next.passed_by.set(self);
-            Switching::to(&next.own)
-        }
-
         /// The same, never to come back: the fake stack is freed.
         #[inline(always)]
         pub(crate) fn leave_for_good(&self) {
@@ -116,6 +108,14 @@ mod imp {
                     self.resumer.size.get(),
                 );
             }
+        }
+
+        /// The coroutine is about to switch to another one, which stopped before, and gets its resumer.
+        #[inline(always)]
+        pub(crate) fn pass(&self, next: &Fiber) -> Switching {
+            next.resumer.set(self.resumer.bottom.get(), self.resumer.size.get());
+            next.passed_by.set(self);
+            Switching::to(&next.own)
         }
 
         /// The coroutine runs for the first time.

@@ -8,8 +8,8 @@
 //!
 //! The link says whether the coroutine is dead: its frames are gone then, and only the outcome is still to be
 //! moved out. It does not say whether it is active; that would cost two stores for each resume. It need not,
-//! for whoever resumes, because the coroutine is borrowed mutably until it stops (shared owners note it
-//! themselves, see `rc.rs`). Those who only want to look find the active ones from the stack pointer, see
+//! for whoever resumes, because the coroutine is borrowed mutably until it stops, or another one in its place (shared
+//! owners note it themselves, see `rc.rs`). Those who only want to look find the active ones from the stack pointer, see
 //! `handle.rs`.
 
 use super::extra::Extra;
@@ -212,8 +212,8 @@ unsafe fn switch_to(place: &mut NonNull<Link>, word: Word) -> Word {
     let link = place.as_ptr();
     // SAFETY: the own context was made by `Context::new` or filled when the coroutine stopped, and this is
     // the only switch to it since, because it is active until it stops again. The stack belongs to the
-    // coroutine, which lives on this thread. `resumer` lies in the link and is switched to exactly once,
-    // when the coroutine stops. The pair is the first field of the link.
+    // coroutine, which lives on this thread. `resumer` lies in the link, or in that of another one by then, and is
+    // switched to exactly once, when that one stops. The pair is the first field of the link.
     unsafe {
         let switching = (*link).fiber.enter(&(*link).stack);
         let (word, pair) = arch::resume(link.cast(), word);
@@ -293,7 +293,8 @@ pub(super) unsafe fn suspend<In, Yield>(link: NonNull<Link>, value: Yield) -> In
 ///
 /// # Safety
 /// * As for [`suspend`]; `In` is the input of both.
-/// * The other one lives on this thread, was resumed before, is suspended, and neither dead nor shared.
+/// * The other one lives on this thread, was resumed before, is suspended, and not dead.
+/// * Neither is shared, or being closed.
 #[inline(always)]
 pub(super) unsafe fn pass<In>(link: NonNull<Link>, next: NonNull<Link>, input: In) -> In {
     let (link, next) = (link.as_ptr(), next.as_ptr());

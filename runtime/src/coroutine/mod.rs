@@ -234,7 +234,8 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     #[inline]
     pub fn try_resume(&mut self, input: In) -> Result<Step<Yield, Out>, ResumeError<In>> {
         // SAFETY: it is one of these types, and cannot be sent to another thread. It is borrowed mutably until
-        // it stops, so it is neither active now nor released meanwhile.
+        // it stops, so it is neither active now nor released meanwhile; or until another one stops that it passed to,
+        // for which this value stands then (`swap`).
         unsafe { link::resume(&mut self.link, input) }
     }
 
@@ -314,8 +315,7 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     /// was resumed stands for this one then.
     ///
     /// # Safety
-    /// * The active one is of the same types, and the caller runs on it.
-    /// * It [passes](Active::pass) to the other one before anything else happens to either.
+    /// It [passes](Active::pass) to the other one, as it may, before anything else happens to either.
     #[inline]
     pub(crate) unsafe fn swap(self, active: Active) -> (Self, Active) {
         let this = ManuallyDrop::new(self);

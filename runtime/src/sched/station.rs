@@ -86,7 +86,7 @@ pub(crate) struct Station {
     pub(super) tally: Tally,
     /// Started, unfinished goroutines that stay here.
     pub(super) residents: AtomicU32,
-    /// What runs, for the monitor; null between goroutines.
+    /// What runs, for the monitor; null in the worker's loop.
     pub(super) running: AtomicPtr<Header>,
     /// Counts the times that a goroutine was resumed.
     pub(super) epoch: AtomicU64,

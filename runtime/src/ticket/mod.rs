@@ -23,7 +23,8 @@
 //! # Parked in advance
 //!
 //! A goroutine that stays on its worker is made runnable by being put into a list of that worker, which takes it out
-//! after the goroutine has switched away, however early it was put there. So nobody needs to know which came first,
+//! after the goroutine has switched away, however early it was put there. (A goroutine that takes the next one out
+//! itself when it switches away leaves it to the worker if that is itself.) So nobody needs to know which came first,
 //! and `open_parked` sets PARKED at once: every claim makes the owner runnable, and a park costs no `settle`. In
 //! return the owner must not go on by itself while it is in that list. Having opened a park it switches away,
 //! unless it has ended the park itself (`expire`, `look_at_requests`); if somebody else was faster with that,

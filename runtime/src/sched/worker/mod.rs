@@ -254,7 +254,7 @@ impl Worker {
             unreachable!("only goroutines suspend")
         };
         if let Some(next) = self.successor(goroutine, why) {
-            return self.pass(goroutine, active, next);
+            return self.pass(goroutine, active, why, next);
         }
         // SAFETY: the current goroutine runs on this coroutine, which is a runner.
         unsafe { active.suspend::<GoroutineRef, Suspend>(why) };

@@ -2,7 +2,7 @@
 
 use super::super::list::List;
 use super::super::{Station, runner};
-use super::{Worker, set_label};
+use super::{AbortOnUnwind, Worker, set_label};
 use crate::coroutine::{Active, Step};
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Runner, Suspend, WaitReason};
 use crate::poll::Wait;
@@ -89,21 +89,30 @@ impl Worker {
         if why == Suspend::Yield {
             self.ready.push_back(goroutine);
         }
-        let next = self.ready.pop_front();
-        self.prefetch_next();
-        next
+        self.ready.pop_front()
     }
 
     /// The current goroutine stops and `next` goes on, without a turn of the loop between them.
     #[inline]
-    pub(super) fn pass(&self, goroutine: GoroutineRef, active: Active, next: GoroutineRef) {
-        self.depth.set(active.depth());
+    pub(super) fn pass(
+        &self,
+        goroutine: GoroutineRef,
+        active: Active,
+        why: Suspend,
+        next: GoroutineRef,
+    ) {
+        if why == Suspend::Park {
+            self.depth.set(active.depth());
+        }
+        self.prefetch_next();
         let Some(runner) = next.coroutine().take() else {
+            let _not_the_goroutines_fault = AbortOnUnwind;
             unreachable!("a started goroutine has a stack")
         };
         // SAFETY: the caller runs on a runner, the current goroutine's. The other one is suspended, and its goroutine a
-        // resident of this worker, as the current one is: both were resumed by the loop in `run`, on this thread. What
-        // the loop resumed stands for the other runner from now on.
+        // resident of this worker, as the current one is: both were resumed by the loop in `run`, on this thread, and only
+        // the goroutines have their runners. No runner is closed, or shared. What the loop resumed stands for the other
+        // one from now on.
         unsafe {
             let (stopped, active_next) = runner.swap(active);
             goroutine.coroutine().set(Some(stopped));
@@ -308,7 +317,7 @@ impl Worker {
         runners.push(runner);
     }
 
-    /// Runs a goroutine until it gives the worker back.
+    /// Runs a goroutine until it gives the worker back, or the last of those does that it and they have passed to.
     #[inline]
     fn resume(&self, goroutine: GoroutineRef, runner: Runner) {
         let mut runner = runner;
