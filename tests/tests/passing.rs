@@ -1,10 +1,9 @@
 //! A goroutine that gives way switches to the next one that is ready: wherever in its frames it does so, each finds its
 //! own as it left them.
 
-use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fibra::coroutine::{Coroutine, SharedStack, Yielder};
 use fibra::go;
@@ -103,23 +102,22 @@ fn a_token_goes_round_among_parked_goroutines() {
 /// They would go on among themselves for ever.
 #[test]
 fn goroutines_that_only_switch_to_one_another_are_cancelled() {
+    /// Counts the frames that are unwound and are still what they were.
+    struct Frame(Arc<AtomicUsize>, [usize; 8]);
+    impl Drop for Frame {
+        fn drop(&mut self) {
+            assert_eq!(black_box(self.1), [7; 8]);
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
     pinned(|setup| {
         setup.run(|| {
-            let started = Arc::new(AtomicUsize::new(0));
-            let dropped = Arc::new(AtomicBool::new(true));
-            struct Last<'a>(&'a Cell<bool>, &'a AtomicBool);
-            impl Drop for Last<'_> {
-                fn drop(&mut self) {
-                    // The frame is still what it was.
-                    self.1.fetch_and(self.0.get(), Ordering::Relaxed);
-                }
-            }
+            let [started, unwound] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
             let handles: Vec<_> = (0..GOROUTINES)
                 .map(|_| {
-                    let (started, dropped) = (started.clone(), dropped.clone());
+                    let (started, unwound) = (started.clone(), unwound.clone());
                     go!(move || {
-                        let here = Cell::new(true);
-                        let _last = Last(&here, &dropped);
+                        let _frame = Frame(unwound, black_box([7; 8]));
                         started.fetch_add(1, Ordering::Relaxed);
                         loop {
                             fibra::yield_now();
@@ -134,7 +132,7 @@ fn goroutines_that_only_switch_to_one_another_are_cancelled() {
             for handle in handles {
                 assert_cancelled(outcome(handle));
             }
-            assert!(dropped.load(Ordering::Relaxed));
+            assert_eq!(unwound.load(Ordering::Relaxed), GOROUTINES);
         });
     });
 }
