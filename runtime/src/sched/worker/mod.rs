@@ -248,7 +248,9 @@ impl Worker {
     }
 
     /// Gives the worker back. Returns when the goroutine runs again, maybe on another worker.
-    #[inline]
+    // Inlined: a return behind a switch goes elsewhere than the processor expects, so there should be few of them. Not
+    // where frames are as large as they are without optimisation.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn suspend(&self, why: Suspend) {
         let (Some(active), Some(goroutine)) = (self.active.get(), self.current()) else {
             unreachable!("only goroutines suspend")

@@ -70,7 +70,7 @@ impl Worker {
 
     /// The ready resident that [`next`](Self::next) would choose when the current goroutine gives way for that reason, if
     /// that is all that there is to do. It is no longer in the list.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn successor(&self, goroutine: GoroutineRef, why: Suspend) -> Option<GoroutineRef> {
         // Its own park may have ended already: then it is in the list itself, and there is nobody to switch to.
         let first = self.ready.first()?;
@@ -93,7 +93,7 @@ impl Worker {
     }
 
     /// The current goroutine stops and `next` goes on, without a turn of the loop between them.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn pass(
         &self,
         goroutine: GoroutineRef,
