@@ -58,7 +58,7 @@
 //!
 //! Linux on x86-64 only. Stacks do not grow: 256 KiB of address space unless set otherwise, of which only
 //! touched pages cost memory. An overflow ends the process with a message that names the goroutine. C code
-//! without stack probes that jumps over the 16 KiB guard at once is not noticed.
+//! without stack probes that jumps over the 20 KiB guard at once is not noticed.
 //!
 //! A filter for system calls (seccomp) must allow what it allowed at the start of the first runtime for as long as
 //! goroutines run; without `membarrier`, if that was there at the start, the process is aborted.

@@ -5,7 +5,7 @@
 //! ```text
 //! region  |  slot 0                                |  slot 1               | ...
 //!         |  guard  |  usable             | label  |  guard  |  usable ... |
-//!         |  16 KiB |  limit() ...  top() | 16 B   |
+//!         |  20 KiB |  limit() ...  top() | 16 B   |
 //!                      ^ StackSize::bytes(), label included ^
 //! ```
 //!

@@ -14,9 +14,10 @@ use super::size::StackSize;
 #[cfg(test)]
 mod tests;
 
-/// Bytes below each stack that must not be touched. Four pages, because C code compiled without
-/// stack probes moves down by a whole frame at once; Rust touches every page on its way.
-pub(super) const GUARD: usize = 16 << 10;
+/// Bytes below each stack that must not be touched. Several pages, because C code compiled without
+/// stack probes moves down by a whole frame at once; Rust touches every page on its way. An odd number of them: then
+/// stacks do not lie at a distance by which their addresses compete for the same few places in the TLB.
+pub(super) const GUARD: usize = 20 << 10;
 
 /// Bytes above `top()` that say who runs on the stack (`overflow.rs`).
 const LABEL: usize = 16;
