@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hint;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -93,6 +93,57 @@ fn long_lived_goroutines_started_one_by_one_spread_over_the_workers() {
             }
             let threads = residents.end();
             assert!(are_spread(&threads, setup), "{threads:?}");
+        });
+    });
+}
+
+/// Goroutines that give way all the time, so that their workers never search.
+struct Restless {
+    end: Arc<AtomicBool>,
+    handles: Vec<JoinHandle<()>>,
+    /// Where they have started.
+    threads: Arc<Mutex<Vec<ThreadId>>>,
+}
+
+impl Restless {
+    fn add(&mut self) {
+        let (end, threads) = (self.end.clone(), self.threads.clone());
+        self.handles.push(go!(move || {
+            threads.lock().unwrap().push(thread_id());
+            while !end.load(Ordering::SeqCst) {
+                fibra::yield_now();
+            }
+        }));
+    }
+
+    fn threads(&self) -> Vec<ThreadId> {
+        self.threads.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn a_worker_that_is_never_out_of_work_takes_its_share() {
+    at(&[2, 4], &[false], LONG, |setup| {
+        setup.without_spares().run(|| {
+            let mut restless =
+                Restless { end: Arc::default(), handles: Vec::new(), threads: Arc::default() };
+            let mut busy = HashSet::from([thread_id()]);
+            while busy.len() < setup.workers {
+                restless.add();
+                while restless.threads().len() < restless.handles.len() {
+                    fibra::yield_now();
+                }
+                busy.extend(restless.threads());
+            }
+            busy.remove(&thread_id());
+            let before = restless.handles.len();
+            (0..64).for_each(|_| restless.add());
+            // It keeps its worker, so that only others can start them.
+            while !restless.threads()[before..].iter().any(|thread| busy.contains(thread)) {
+                thread::yield_now();
+            }
+            restless.end.store(true, Ordering::SeqCst);
+            restless.handles.into_iter().for_each(join);
         });
     });
 }

@@ -12,7 +12,8 @@
 //! A goroutine stays where it starts, so the start is the time to choose. A worker that is about to start
 //! a fresh goroutine leaves it to an idle worker that has fewer residents, and wakes that one; a thief that has more
 //! residents than its victim waits for a few microseconds first, unless the victim has more to start than it could in
-//! that time.
+//! that time. And a worker whose residents go on all the time, so that it is never out of work, now and then takes its share
+//! of what another one, which has more, has not started.
 //!
 //! # Where am I
 //!
@@ -84,6 +85,8 @@ pub(crate) struct Worker {
     depth: Cell<usize>,
     /// How many of those that are ready may not be in the cache.
     cold: Cell<usize>,
+    /// How many more times it does not look for its share at another worker, and how many it was after the last look.
+    sharing: Cell<(u32, u32)>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
@@ -112,6 +115,7 @@ impl Worker {
             seen: RefCell::new(Vec::new()),
             depth: Cell::new(0),
             cold: Cell::new(0),
+            sharing: Cell::new((0, 0)),
             reports: Cell::new(0),
             stopping: Cell::new(false),
         };

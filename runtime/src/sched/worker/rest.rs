@@ -146,6 +146,7 @@ impl Worker {
     /// Looks everywhere, then sleeps until something happens. May come back with nothing.
     pub(super) fn search_or_sleep(&self, searching: Option<Searching>) -> Option<GoroutineRef> {
         self.put_off.set(0);
+        self.sharing.set((0, 0));
         self.shared.idle.search_or_sleep(self, searching)
     }
 

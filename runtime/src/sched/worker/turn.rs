@@ -20,17 +20,34 @@ const EVENTS_ROUND: u32 = 0;
 const OLDEST_ROUND: u32 = 20;
 const INJECTOR_ROUND: u32 = 40;
 const MIGRATABLE_ROUND: u32 = 60;
+
+/// Whether that is one of them.
+fn is_special(round: u32) -> bool {
+    round.is_multiple_of(20)
+}
+
 /// How many goroutines to take from the injector at once.
 const INJECTOR_BATCH: usize = 31;
 /// By how many residents more than another worker this one may have. Two goroutines that talk to each other
 /// are best off on one worker; if they compute instead, the second one is stolen before it starts.
 const SLACK: usize = 1;
+/// A worker that has looked for its share at others a few times, and found nothing, lets so many of these rounds pass
+/// before it looks again.
+const LONGEST_PAUSE: u32 = 63;
 /// With so many reports at once a worker counts on more of them.
 const BUSY: usize = 4;
 /// Runners kept for the next goroutines.
 const MOST_RUNNERS: usize = 64;
 
 impl Worker {
+    /// The number of the round that begins.
+    #[inline]
+    fn begin_round(&self) -> u32 {
+        let round = self.round.get();
+        self.round.set(if round + 1 == FAIRNESS { 0 } else { round + 1 });
+        round
+    }
+
     /// What to run next, from this worker's own queues and the injector.
     pub(super) fn next(&self) -> Option<GoroutineRef> {
         let station = self.station();
@@ -41,9 +58,8 @@ impl Worker {
             station.inbox.drain_to(&self.ready);
             self.spoken_to.set(true);
         }
-        let round = self.round.get();
-        self.round.set(if round + 1 == FAIRNESS { 0 } else { round + 1 });
-        if round.is_multiple_of(20)
+        let round = self.begin_round();
+        if is_special(round)
             && let Some(goroutine) = self.next_in_turn(round)
         {
             return Some(goroutine);
@@ -74,18 +90,18 @@ impl Worker {
     pub(super) fn successor(&self, goroutine: GoroutineRef, why: Suspend) -> Option<GoroutineRef> {
         // Its own park may have ended already: then it is in the list itself, and there is nobody to switch to.
         let first = self.ready.first()?;
-        let (station, round) = (self.station(), self.round.get());
+        let station = self.station();
         let is_usual = first != goroutine
             && matches!(why, Suspend::Yield | Suspend::Park)
             && goroutine.affinity() == Affinity::Worker
-            && !round.is_multiple_of(20)
+            && !is_special(self.round.get())
             && station.inbox.is_empty()
             && !station.is_surplus()
             && !self.shared.is_closed();
         if !is_usual {
             return None;
         }
-        self.round.set(if round + 1 == FAIRNESS { 0 } else { round + 1 });
+        self.begin_round();
         if why == Suspend::Yield {
             self.ready.push_back(goroutine);
         }
@@ -135,7 +151,7 @@ impl Worker {
                 return self.next_hog();
             }
             OLDEST_ROUND if !self.station().is_surplus() => {
-                return self.station().fresh.pop_oldest();
+                return self.station().fresh.pop_oldest().or_else(|| self.take_share());
             }
             MIGRATABLE_ROUND if !self.station().is_surplus() => {
                 return self.station().ready.pop_oldest();
@@ -144,6 +160,42 @@ impl Worker {
             _ => {}
         }
         None
+    }
+
+    /// With residents that go on, and all of its own started: its share of what waits at another worker, which has more.
+    /// It would not come for that by a search, as it is not out of work.
+    fn take_share(&self) -> Option<GoroutineRef> {
+        let (left, pause) = self.sharing.get();
+        if left > 0 {
+            self.sharing.set((left - 1, pause));
+            return None;
+        }
+        let taken = self.share();
+        // To look takes the other one's cache lines away.
+        let pause = if taken.is_some() { 0 } else { (2 * pause + 1).min(LONGEST_PAUSE) };
+        self.sharing.set((pause, pause));
+        taken
+    }
+
+    fn share(&self) -> Option<GoroutineRef> {
+        let (here, stations) = (self.station(), self.shared.stations());
+        let others = stations.len() - 1;
+        if others == 0 {
+            return None;
+        }
+        // One of the others.
+        let step = 1 + self.next_random() as usize % others;
+        let there = &stations[(self.index + step) % stations.len()];
+        let excess = there.load().saturating_sub(here.load());
+        // The little that there is will be run at once, and most likely is somebody to talk to.
+        if excess <= 2 * SLACK || there.has_little() {
+            return None;
+        }
+        let taken = there.share_with(here, excess / 2)?;
+        here.tally.count_stolen();
+        // Whoever has looked for it there and not here did not find it.
+        self.shared.notify();
+        Some(taken)
     }
 
     pub(super) fn take_injected(&self) -> Option<GoroutineRef> {
@@ -265,17 +317,13 @@ impl Worker {
             // Nobody has fewer by more than that.
             return false;
         }
-        // With what it has been given and not started yet.
-        let load = |station: &Station| {
-            station.residents.load(Ordering::Relaxed) as usize + station.fresh.len()
-        };
         let idle = |station: &&CachePadded<Station>| {
             station.is_active()
                 && !station.is_surplus()
                 && station.running.load(Ordering::Relaxed).is_null()
         };
-        let there = self.shared.stations().iter().filter(idle).min_by_key(|s| load(s));
-        let Some(station) = there.filter(|station| load(station) + SLACK < here) else {
+        let there = self.shared.stations().iter().filter(idle).min_by_key(|s| s.load());
+        let Some(station) = there.filter(|station| station.load() + SLACK < here) else {
             return false;
         };
         // Not its inbox: if it turns out to be busy, others may still steal it.
