@@ -12,6 +12,7 @@ use crate::ticket::{Request, Settled};
 use crossbeam_utils::CachePadded;
 use std::io;
 use std::ptr;
+use std::thread;
 
 /// The bound of invariant 5. A prime, so that it does not beat with a program's own rhythm.
 const FAIRNESS: u32 = 61;
@@ -36,6 +37,8 @@ const SLACK: usize = 1;
 const LONGEST_PAUSE: u32 = 63;
 /// With so many reports at once a worker counts on more of them.
 const BUSY: usize = 4;
+/// When it has polled for them so often in a row, it lets others have its processor first.
+const GIVE_WAY: u32 = 2;
 /// Runners kept for the next goroutines.
 const MOST_RUNNERS: usize = 64;
 
@@ -247,6 +250,10 @@ impl Worker {
     pub(super) fn poll_again(&self) -> bool {
         if self.reports.replace(0) < BUSY || !self.may_put_off_search() {
             return false;
+        }
+        // Another worker may wait for this processor, with its connections, until this one has used up a time slice.
+        if self.put_off.get().is_multiple_of(GIVE_WAY) {
+            thread::yield_now();
         }
         self.poll();
         self.reports.get() != 0
