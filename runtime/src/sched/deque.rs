@@ -138,15 +138,15 @@ impl<N: Node> Deque<N> {
         self.lock().nodes.pop_front()
     }
 
-    /// Takes up to half of the nodes, `most` at most, oldest first; nothing if somebody else has the lock.
-    pub(super) fn steal(&self, most: usize) -> Batch<N> {
+    /// Takes up to half of the nodes, oldest first; nothing if somebody else has the lock.
+    pub(super) fn steal(&self) -> Batch<N> {
         let mut batch = Batch::new();
         if self.is_empty() {
             return batch;
         }
         if let Some(nodes) = self.nodes.try_lock() {
             let mut guard = Guard { nodes, length: &self.length };
-            let half = guard.nodes.len().div_ceil(2).min(BATCH).min(most);
+            let half = guard.nodes.len().div_ceil(2).min(BATCH);
             // In two pieces at most, so that the owner waits as short as can be.
             let (front, back) = guard.nodes.as_slices();
             let first = half.min(front.len());

@@ -27,8 +27,6 @@
 //! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
 //!   and searches before it sleeps.
-//! * *Share*: a worker that is not out of work may move some from another one's queue to its own. For the claim it
-//!   is a pusher, and notifies as one.
 //! * *Nap*: a searcher that sees only a little, whose owners go on, looks away for a while. It stays counted, apart from
 //!   the others, and searches again before it does anything else. So for the claim it is a searcher, if a slow one: after
 //!   [`MOST_NAPS`] naps in a row it searches to the end, for an owner that goes on need not come to its queue.

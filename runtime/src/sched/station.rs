@@ -235,7 +235,7 @@ impl Station {
         self.is_active() && self.running.load(Ordering::Relaxed).is_null() && self.inbox.is_empty()
     }
 
-    /// How many residents it has, with those that may become some: what it has to start. As far as the caller can see.
+    /// How many residents it has and may get: those that started, and what it has to start. As far as the caller can see.
     pub(super) fn load(&self) -> usize {
         self.residents.load(Ordering::Relaxed) as usize + self.fresh.len()
     }
@@ -268,14 +268,9 @@ impl Station {
 
     /// Takes the oldest for a worker that has none, and gives it some of the next ones, too.
     pub(super) fn steal_for(&self, thief: &Station) -> Option<GoroutineRef> {
-        steal(&self.ready, &thief.ready, usize::MAX)
-            .or_else(|| steal(&self.fresh, &thief.fresh, usize::MAX))
-            .or_else(|| steal(&self.hogs, &thief.hogs, usize::MAX))
-    }
-
-    /// Takes the oldest fresh one for a worker, and gives it some of the next ones, too, `most` in all.
-    pub(super) fn share_with(&self, other: &Station, most: usize) -> Option<GoroutineRef> {
-        steal(&self.fresh, &other.fresh, most)
+        steal(&self.ready, &thief.ready)
+            .or_else(|| steal(&self.fresh, &thief.fresh))
+            .or_else(|| steal(&self.hogs, &thief.hogs))
     }
 
     pub(crate) fn insert_timer(&self, deadline: Instant, ticket: Ticket) -> Key {
@@ -354,12 +349,8 @@ impl Station {
 
 /// Not inlined: it has a large frame.
 #[inline(never)]
-fn steal(
-    from: &Deque<GoroutineRef>,
-    to: &Deque<GoroutineRef>,
-    most: usize,
-) -> Option<GoroutineRef> {
-    let batch = from.steal(most);
+fn steal(from: &Deque<GoroutineRef>, to: &Deque<GoroutineRef>) -> Option<GoroutineRef> {
+    let batch = from.steal();
     let (&first, rest) = batch.split_first()?;
     if !rest.is_empty() {
         to.push_all(rest.iter().copied());

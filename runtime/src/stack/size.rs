@@ -14,7 +14,7 @@ pub(crate) struct StackSize(usize);
 impl StackSize {
     /// What a goroutine gets unless it asks for another: 256 KiB of address space.
     pub(crate) const DEFAULT: Self = Self(256 << 10);
-    /// The least: four pages, as much as the guard.
+    /// The least: four pages.
     pub(crate) const MIN: Self = Self(16 << 10);
     /// The most. A process has 128 TiB of address space; more than this is a mistake in a unit.
     pub(crate) const MAX: Self = Self(64 << 30);

@@ -4,21 +4,21 @@ use crate::sched::inbox::tests::{ItemRef, Items};
 #[cfg(not(loom))]
 #[test]
 fn the_owner_takes_the_newest_and_thieves_the_older_half() {
-    let items = Items::new(6);
+    let items = Items::new(5);
     let deque = Deque::new();
     assert!(deque.is_empty() && deque.is_surely_empty());
-    deque.push_all((0..6).map(|number| items.get(number).numbered(number)));
-    assert_eq!(deque.len(), 6);
-    assert_eq!(deque.pop_newest().map(ItemRef::number), Some(5));
-    let steal = |most| deque.steal(most).iter().map(|item| item.number()).collect::<Vec<_>>();
-    assert_eq!(steal(0), []);
-    assert_eq!(steal(1), [0]);
-    assert_eq!(steal(usize::MAX), [1, 2]);
-    assert_eq!(deque.pop_oldest().map(ItemRef::number), Some(3));
+    deque.push_all((0..5).map(|number| items.get(number).numbered(number)));
+    assert_eq!(deque.len(), 5);
     assert_eq!(deque.pop_newest().map(ItemRef::number), Some(4));
+    let batch = deque.steal();
+    let (first, rest) = batch.split_first().unwrap();
+    assert_eq!(first.number(), 0);
+    assert_eq!(rest.iter().map(|item| item.number()).collect::<Vec<_>>(), [1]);
+    assert_eq!(deque.pop_oldest().map(ItemRef::number), Some(2));
+    assert_eq!(deque.pop_newest().map(ItemRef::number), Some(3));
     assert!(deque.is_empty() && deque.is_surely_empty());
     assert!(deque.pop_newest().is_none() && deque.pop_oldest().is_none());
-    assert!(deque.steal(usize::MAX).is_empty());
+    assert!(deque.steal().is_empty());
 }
 
 #[cfg(loom)]
@@ -40,7 +40,7 @@ mod models {
             let thief = {
                 let (deque, items) = (deque.clone(), items.clone());
                 thread::spawn(move || {
-                    let batch = deque.steal(usize::MAX);
+                    let batch = deque.steal();
                     let stolen: Vec<_> = batch.iter().map(|item| item.number()).collect();
                     drop(items);
                     stolen

@@ -7,22 +7,15 @@
 //! ever behind that order, certain rounds of every 61 begin at another place: the oldest fresh
 //! goroutine, those that have used up a time slice, ready migratable ones, the injector, timers and sockets.
 //!
-//! # Placement
-//!
-//! A goroutine stays where it starts, so the start is the time to choose. A worker that is about to start
-//! a fresh goroutine leaves it to an idle worker that has fewer residents, and wakes that one; a thief that has more
-//! residents than its victim waits for a few microseconds first, unless the victim has more to start than it could in
-//! that time. And a worker whose residents go on all the time, so that it is never out of work, now and then takes its share
-//! of what another one, which has more, has not started.
-//!
 //! # Where am I
 //!
-//! `turn.rs` chooses, starts and resumes; `ahead.rs` has the memory of those fetched that are next; `rest.rs` searches,
+//! `turn.rs` chooses, starts and resumes; `placement.rs` says where what starts is to stay; `ahead.rs` has the memory of those fetched that are next; `rest.rs` searches,
 //! sleeps and ends. Everything here runs on the worker's own stack, except what a goroutine calls: [`Worker::spawn`],
 //! [`Worker::suspend`], [`Worker::ready`], [`Worker::run_in_place`]. After `suspend` a migratable goroutine may be on
 //! another worker, so it must not use `self` any more.
 
 mod ahead;
+mod placement;
 mod rest;
 mod turn;
 
@@ -38,6 +31,7 @@ use crate::primitive::atomic::Ordering;
 use crate::sched;
 use crate::stack;
 use crate::ticket::Request;
+use placement::Pause;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::process;
@@ -85,8 +79,8 @@ pub(crate) struct Worker {
     depth: Cell<usize>,
     /// How many of those that are ready may not be in the cache.
     cold: Cell<usize>,
-    /// How many more times it does not look for its share at another worker, and how many it was after the last look.
-    sharing: Cell<(u32, u32)>,
+    /// When it looks for its share at another worker.
+    sharing: Cell<Pause>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
@@ -115,7 +109,7 @@ impl Worker {
             seen: RefCell::new(Vec::new()),
             depth: Cell::new(0),
             cold: Cell::new(0),
-            sharing: Cell::new((0, 0)),
+            sharing: Cell::new(Pause::default()),
             reports: Cell::new(0),
             stopping: Cell::new(false),
         };

@@ -3,6 +3,7 @@
 use super::super::event::Sleeper;
 use super::super::idle::{Patience, Searcher, Searching};
 use super::Worker;
+use super::placement::Pause;
 use crate::goroutine::GoroutineRef;
 use crate::poll::Wait;
 use crate::primitive::atomic::Ordering;
@@ -146,7 +147,8 @@ impl Worker {
     /// Looks everywhere, then sleeps until something happens. May come back with nothing.
     pub(super) fn search_or_sleep(&self, searching: Option<Searching>) -> Option<GoroutineRef> {
         self.put_off.set(0);
-        self.sharing.set((0, 0));
+        // What comes now may be the beginning of a burst.
+        self.sharing.set(Pause::default());
         self.shared.idle.search_or_sleep(self, searching)
     }
 

@@ -1,18 +1,17 @@
 //! One turn: what to run next, starting it, and what to do when it gives the worker back.
 
 use super::super::list::List;
-use super::super::{Station, runner};
+use super::super::runner;
 use super::{AbortOnUnwind, Worker, set_label};
 use crate::coroutine::{Active, Step};
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Runner, Suspend, WaitReason};
 use crate::poll::Wait;
+use crate::primitive;
 use crate::primitive::atomic::Ordering;
 use crate::sched::{self};
 use crate::ticket::{Request, Settled};
-use crossbeam_utils::CachePadded;
 use std::io;
 use std::ptr;
-use std::thread;
 
 /// The bound of invariant 5. A prime, so that it does not beat with a program's own rhythm.
 const FAIRNESS: u32 = 61;
@@ -29,15 +28,9 @@ fn is_special(round: u32) -> bool {
 
 /// How many goroutines to take from the injector at once.
 const INJECTOR_BATCH: usize = 31;
-/// By how many residents more than another worker this one may have. Two goroutines that talk to each other
-/// are best off on one worker; if they compute instead, the second one is stolen before it starts.
-const SLACK: usize = 1;
-/// A worker that has looked for its share at others a few times, and found nothing, lets so many of these rounds pass
-/// before it looks again.
-const LONGEST_PAUSE: u32 = 63;
 /// With so many reports at once a worker counts on more of them.
 const BUSY: usize = 4;
-/// When it has polled for them so often in a row, it lets others have its processor first.
+/// Each time that it has put off its search for so often, it lets others have its processor before it polls.
 const GIVE_WAY: u32 = 2;
 /// Runners kept for the next goroutines.
 const MOST_RUNNERS: usize = 64;
@@ -165,42 +158,6 @@ impl Worker {
         None
     }
 
-    /// With residents that go on, and all of its own started: its share of what waits at another worker, which has more.
-    /// It would not come for that by a search, as it is not out of work.
-    fn take_share(&self) -> Option<GoroutineRef> {
-        let (left, pause) = self.sharing.get();
-        if left > 0 {
-            self.sharing.set((left - 1, pause));
-            return None;
-        }
-        let taken = self.share();
-        // To look takes the other one's cache lines away.
-        let pause = if taken.is_some() { 0 } else { (2 * pause + 1).min(LONGEST_PAUSE) };
-        self.sharing.set((pause, pause));
-        taken
-    }
-
-    fn share(&self) -> Option<GoroutineRef> {
-        let (here, stations) = (self.station(), self.shared.stations());
-        let others = stations.len() - 1;
-        if others == 0 {
-            return None;
-        }
-        // One of the others.
-        let step = 1 + self.next_random() as usize % others;
-        let there = &stations[(self.index + step) % stations.len()];
-        let excess = there.load().saturating_sub(here.load());
-        // The little that there is will be run at once, and most likely is somebody to talk to.
-        if excess <= 2 * SLACK || there.has_little() {
-            return None;
-        }
-        let taken = there.share_with(here, excess / 2)?;
-        here.tally.count_stolen();
-        // Whoever has looked for it there and not here did not find it.
-        self.shared.notify();
-        Some(taken)
-    }
-
     pub(super) fn take_injected(&self) -> Option<GoroutineRef> {
         // A fair share, oldest to be run first: pushed newest last, popped in the reverse order.
         let rest: List<GoroutineRef> = List::new();
@@ -253,7 +210,7 @@ impl Worker {
         }
         // Another worker may wait for this processor, with its connections, until this one has used up a time slice.
         if self.put_off.get().is_multiple_of(GIVE_WAY) {
-            thread::yield_now();
+            primitive::yield_now();
         }
         self.poll();
         self.reports.get() != 0
@@ -311,40 +268,6 @@ impl Worker {
         for goroutine in hopeless {
             runner::refuse(goroutine, Box::new(format!("the goroutine cannot start: {error}")));
         }
-    }
-
-    /// See "Placement" at the head of this file.
-    fn forward(&self, goroutine: GoroutineRef) -> bool {
-        // A napper is idle, too: for it there is nothing to start, and here there is.
-        if self.shared.idle.is_everyone_busy() {
-            return false;
-        }
-        let here = self.station().residents.load(Ordering::Relaxed) as usize;
-        if here <= SLACK {
-            // Nobody has fewer by more than that.
-            return false;
-        }
-        let idle = |station: &&CachePadded<Station>| {
-            station.is_active()
-                && !station.is_surplus()
-                && station.running.load(Ordering::Relaxed).is_null()
-        };
-        let there = self.shared.stations().iter().filter(idle).min_by_key(|s| s.load());
-        let Some(station) = there.filter(|station| station.load() + SLACK < here) else {
-            return false;
-        };
-        // Not its inbox: if it turns out to be busy, others may still steal it.
-        station.fresh.push(goroutine);
-        let picked = self.shared.idle.pick(station.index);
-        // One that was not asleep may have become surplus meanwhile, and sleep now: it is to give away what came.
-        station.wake();
-        if !picked {
-            self.shared.notify();
-        }
-        if !station.is_active() {
-            self.shared.give_away(station);
-        }
-        true
     }
 
     fn take_runner(&self, goroutine: GoroutineRef) -> std::io::Result<Runner> {

@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::super::guard::readable;
+use super::super::region::GUARD;
 use super::*;
 
 const SIZE: StackSize = StackSize::MIN;
@@ -40,7 +41,7 @@ fn a_stack_is_writable_from_end_to_end_and_guarded_below() {
         assert_eq!(stack.top().addr() + 16, stack.limit().addr() + SIZE.bytes());
         bytes(&mut stack).fill(0xAB);
         assert!(!readable(stack.limit().wrapping_sub(1)));
-        assert!(!readable(stack.limit().wrapping_sub(16 << 10)));
+        assert!(!readable(stack.limit().wrapping_sub(GUARD)));
         pool.release(stack);
     }
 }
