@@ -9,10 +9,11 @@
 //!
 //! # Where am I
 //!
-//! `turn.rs` chooses, starts and resumes; `placement.rs` says where what starts is to stay; `ahead.rs` has the memory of those fetched that are next; `rest.rs` searches,
-//! sleeps and ends. Everything here runs on the worker's own stack, except what a goroutine calls: [`Worker::spawn`],
-//! [`Worker::suspend`], [`Worker::ready`], [`Worker::run_in_place`]. After `suspend` a migratable goroutine may be on
-//! another worker, so it must not use `self` any more.
+//! `turn.rs` chooses, starts and resumes; `placement.rs` says where a goroutine starts, and so stays; `ahead.rs` has the
+//! memory of those fetched that are next; `rest.rs` searches, sleeps and ends. Everything here runs on the worker's own
+//! stack, except what a goroutine calls: [`Worker::spawn`], [`Worker::suspend`], [`Worker::ready`],
+//! [`Worker::run_in_place`]. After `suspend` a migratable goroutine may be on another worker, so it must not use `self`
+//! any more.
 
 mod ahead;
 mod placement;

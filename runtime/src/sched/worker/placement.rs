@@ -17,7 +17,7 @@ use crossbeam_utils::CachePadded;
 /// By how many residents more than another worker this one may have. Two goroutines that talk to each other
 /// are best off on one worker; if they compute instead, the second one is stolen before it starts.
 const SLACK: usize = 1;
-/// Of the rounds in which a worker could look for its share, it lets so many pass at most between two looks.
+/// So many rounds in which it could look for its share a worker lets pass at most between two looks.
 const LONGEST_PAUSE: u32 = 63;
 
 /// How often a worker looks for its share at others: each look takes cache lines away from them.
@@ -25,7 +25,7 @@ const LONGEST_PAUSE: u32 = 63;
 pub(super) struct Pause {
     /// So many more chances are let pass.
     left: u32,
-    /// And so many were, or are, between the last look and the next one.
+    /// So many were let pass, or will be, from the last look to the next one.
     length: u32,
 }
 
