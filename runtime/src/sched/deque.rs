@@ -14,7 +14,7 @@
 //!
 //! # The lock
 //!
-//! The owner waits for it; thieves do not, they try the next queue.
+//! The owner waits for it, and so does whoever takes a single goroutine; thieves of a batch try the next queue instead.
 //!
 //! # Order
 //!

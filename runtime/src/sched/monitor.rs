@@ -310,10 +310,7 @@ impl Watch {
     fn remove_worker(&self) -> bool {
         let spare = self.shared.stations().iter().rev().find(|station| {
             let stuck = self.seen.get(station.index).is_some_and(|seen| seen.stuck);
-            station.index >= self.shared.config.workers
-                && station.is_active()
-                && !station.is_surplus()
-                && !stuck
+            station.index >= self.shared.config.workers && station.is_regular() && !stuck
         });
         if let Some(station) = spare {
             station.surplus.store(true, Ordering::Relaxed);

@@ -230,6 +230,11 @@ impl Station {
         self.surplus.load(Ordering::Relaxed)
     }
 
+    /// Whether it has a worker that is not one too many.
+    pub(super) fn is_regular(&self) -> bool {
+        self.is_active() && !self.is_surplus()
+    }
+
     /// Whether its worker has nothing to do, as far as others can see.
     pub(super) fn is_idle(&self) -> bool {
         self.is_active() && self.running.load(Ordering::Relaxed).is_null() && self.inbox.is_empty()

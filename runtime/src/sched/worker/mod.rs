@@ -170,6 +170,14 @@ impl Worker {
         ptr::eq(self.station, station)
     }
 
+    /// The stations of the others, from a random one on.
+    fn others(&self) -> impl Iterator<Item = &Station> {
+        let stations = self.shared.stations();
+        let start = self.next_random() as usize % stations.len().max(1);
+        let (before, from) = stations.split_at(start);
+        from.iter().chain(before).map(|station| &**station).filter(|other| !self.is_at(other))
+    }
+
     /// This station as the home of a goroutine.
     fn here(&self) -> *mut () {
         ptr::from_ref(self.station()).cast_mut().cast()

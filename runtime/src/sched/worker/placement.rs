@@ -29,11 +29,6 @@ pub(super) struct Pause {
     length: u32,
 }
 
-/// Whether goroutines may be left to its worker, or with it.
-fn takes_part(station: &Station) -> bool {
-    station.is_active() && !station.is_surplus()
-}
-
 impl Worker {
     /// Leaves a fresh goroutine that would start now to an idle worker that has fewer residents, if there is one.
     pub(super) fn forward(&self, goroutine: GoroutineRef) -> bool {
@@ -47,7 +42,7 @@ impl Worker {
             return false;
         }
         let idle = |station: &&CachePadded<Station>| {
-            takes_part(station) && station.running.load(Ordering::Relaxed).is_null()
+            station.is_regular() && station.running.load(Ordering::Relaxed).is_null()
         };
         let there = self.shared.stations().iter().filter(idle).min_by_key(|s| s.load());
         let Some(station) = there.filter(|station| station.load() + SLACK < here) else {
@@ -82,11 +77,7 @@ impl Worker {
 
     /// Looks at one of the others only, at random, so that it costs the same with many workers.
     fn take_from_larger(&self) -> Option<GoroutineRef> {
-        let stations = self.shared.stations();
-        let start = self.next_random() as usize % stations.len().max(1);
-        let (before, from) = stations.split_at(start);
-        let mut others = from.iter().chain(before);
-        let other = others.find(|other| other.index != self.index && takes_part(other))?;
+        let other = self.others().find(|other| other.is_regular())?;
         // Less of a difference would be the reverse of it afterwards. And the little that one has to start it will start
         // at once: most likely that is somebody to talk to.
         let is_larger = other.load() > self.station().load() + 2 * SLACK;

@@ -75,12 +75,8 @@ impl Searcher for Worker {
             Patience::Short => is_best_there(victim),
             Patience::None => false,
         };
-        let stations = self.shared.stations();
-        let start = self.next_random() as usize % stations.len().max(1);
-        let (before, from) = stations.split_at(start);
-        for victim in from.iter().chain(before) {
-            if victim.index != self.index
-                && victim.has_spare_work()
+        for victim in self.others() {
+            if victim.has_spare_work()
                 && !leaves(victim)
                 && let Some(goroutine) = victim.steal_for(self.station())
             {

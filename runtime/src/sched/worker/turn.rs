@@ -30,7 +30,7 @@ fn is_special(round: u32) -> bool {
 const INJECTOR_BATCH: usize = 31;
 /// With so many reports at once a worker counts on more of them.
 const BUSY: usize = 4;
-/// Each time that it has put off its search for so often, it lets others have its processor before it polls.
+/// Each time that it has put off its search so often, it lets others have its processor before it polls.
 const GIVE_WAY: u32 = 2;
 /// Runners kept for the next goroutines.
 const MOST_RUNNERS: usize = 64;
