@@ -90,10 +90,10 @@ impl Worker {
         let is_usual = first != goroutine
             && matches!(why, Suspend::Yield | Suspend::Park)
             && goroutine.affinity() == Affinity::Worker
-            && !is_special(self.round.get())
             && station.inbox.is_empty()
             && !station.is_surplus()
-            && !self.shared.is_closed();
+            && !self.shared.is_closed()
+            && (!is_special(self.round.get()) || self.finds_nothing_in_turn());
         if !is_usual {
             return None;
         }
@@ -135,6 +135,26 @@ impl Worker {
 
     fn next_hog(&self) -> Option<GoroutineRef> {
         self.hogs.pop_front().or_else(|| self.station().hogs.pop_oldest())
+    }
+
+    /// Whether the round that begins, which is one of those that begin elsewhere, would find nothing there. What it finds
+    /// comes next. The caller is on a goroutine's stack.
+    #[cold]
+    fn finds_nothing_in_turn(&self) -> bool {
+        if self.round.get() == EVENTS_ROUND {
+            // An event may wake a task, which is user code and needs more stack than a goroutine may have.
+            let station = self.station();
+            return self.hogs.is_empty()
+                && station.hogs.is_empty()
+                && !station.poller().is_used()
+                && station.next_deadline().is_none();
+        }
+        let found = self.next_in_turn(self.round.get());
+        if found.is_some() {
+            self.begin_round();
+            self.put_aside.set(found);
+        }
+        found.is_none()
     }
 
     /// The rounds that begin elsewhere.
