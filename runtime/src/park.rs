@@ -24,11 +24,10 @@ use std::time::{Duration, Instant};
 /// An open park of the caller.
 #[must_use]
 pub(crate) struct Parking {
+    // Fits two registers. Whose park it is can be read from there.
     ticket: Ticket,
-    owner: Owner,
 }
 
-#[derive(Clone, Copy)]
 enum Owner {
     /// If it stays on its worker, it is parked in advance (`ticket/mod.rs`).
     Goroutine(GoroutineRef),
@@ -56,15 +55,23 @@ impl Parking {
     fn open_listening(listen: Listen) -> Parking {
         let Some(goroutine) = switchable() else {
             let thread = current::thread_parker();
-            let ticket = thread.parker.open(listen.deaf());
-            return Parking { ticket, owner: Owner::Thread(thread) };
+            return Parking { ticket: thread.parker.open(listen.deaf()) };
         };
         let listen = if goroutine.uncancellable().get() == 0 { listen } else { listen.deaf() };
         let ticket = match goroutine.affinity() {
             Affinity::Worker => goroutine.parker().open_parked(listen),
             Affinity::Any => goroutine.parker().open(listen),
         };
-        Parking { ticket, owner: Owner::Goroutine(goroutine) }
+        Parking { ticket }
+    }
+
+    #[inline]
+    fn owner(&self) -> Owner {
+        match GoroutineRef::of_ticket(self.ticket) {
+            Some(goroutine) => Owner::Goroutine(goroutine),
+            // SAFETY: only goroutines and threads open a `Parking`.
+            None => Owner::Thread(unsafe { ThreadParker::of_ticket(self.ticket) }),
+        }
     }
 
     pub(crate) fn ticket(&self) -> Ticket {
@@ -76,7 +83,7 @@ impl Parking {
     #[inline]
     pub(crate) fn wait(self, reason: WaitReason, deadline: Option<Instant>) -> Cause {
         let parking = ManuallyDrop::new(self);
-        match (parking.owner, deadline) {
+        match (parking.owner(), deadline) {
             (Owner::Thread(thread), deadline) => thread.block(deadline),
             (Owner::Goroutine(goroutine), None) => suspend(goroutine, reason),
             (Owner::Goroutine(goroutine), Some(deadline)) => {
@@ -114,7 +121,7 @@ impl Parking {
     #[cold]
     fn expire(&self, reason: Cause) -> Cause {
         debug_assert!(self.ticket.is_latest(), "the caller has parked while this was open");
-        let goroutine = match self.owner {
+        let goroutine = match self.owner() {
             Owner::Goroutine(goroutine) => goroutine,
             Owner::Thread(thread) => return thread.parker.expire(reason).err().unwrap_or(reason),
         };

@@ -124,7 +124,7 @@ impl<T> State<T> {
     ///
     /// # Safety
     /// `slot` has room for a value.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn receive(&mut self, slot: *mut T, capacity: usize) -> Attempt {
         if let Some(value) = self.buffer.pop_front() {
             // SAFETY: by the contract above.

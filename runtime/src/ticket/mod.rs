@@ -258,13 +258,18 @@ impl Parker {
     #[inline]
     pub(crate) fn look_at_requests(&self) -> Settled {
         let word = self.word.load(Ordering::Relaxed);
-        let listens = (word & LISTEN) >> LISTEN_SHIFT;
-        if listens & Request::Unpark as u64 != 0 {
+        if word & (Request::Unpark as u64) << LISTEN_SHIFT != 0 {
             fence(Ordering::SeqCst);
         } else {
             membarrier::light();
         }
-        let pending = u64::from(self.requests.load(Ordering::Acquire)) & listens;
+        let requests = self.requests.load(Ordering::Acquire);
+        if requests == 0 { Settled::Parked } else { self.look_at(requests, word) }
+    }
+
+    #[cold]
+    fn look_at(&self, requests: u8, word: u64) -> Settled {
+        let pending = u64::from(requests) & ((word & LISTEN) >> LISTEN_SHIFT);
         if pending == 0 || word & CAUSE != 0 {
             Settled::Parked
         } else {

@@ -1,9 +1,8 @@
 //! How a plain thread parks: the same word as a goroutine, and a condition variable to sleep on.
 
-use super::{Cause, Kind, Parker, Runnable, Settled};
+use super::{Cause, Kind, Parker, Runnable, Settled, Ticket};
 use crate::primitive::pool::Pool;
 use crate::primitive::{Condvar, Mutex};
-use std::ptr::NonNull;
 use std::time::Instant;
 
 /// The parker comes first: its address is that of the whole.
@@ -39,12 +38,13 @@ impl ThreadParker {
         FREE.give_back(self);
     }
 
-    /// The thread behind a runnable parker.
+    /// The thread that waits with this ticket.
     ///
     /// # Safety
-    /// Its kind is `Thread`, so that it lies in a `ThreadParker`.
-    unsafe fn of_runnable(runnable: &Runnable) -> NonNull<ThreadParker> {
-        runnable.parker().cast()
+    /// The kind of its parker is `Thread`, so that it lies in a `ThreadParker`.
+    pub(crate) unsafe fn of_ticket(ticket: Ticket) -> &'static ThreadParker {
+        // SAFETY: by the contract above; thread parkers are never freed.
+        unsafe { ticket.parker().cast::<ThreadParker>().as_ref() }
     }
 
     /// Blocks the thread until its open park ends.
@@ -77,8 +77,8 @@ impl ThreadParker {
 /// # Safety
 /// The kind is `Thread`.
 pub(crate) unsafe fn wake(runnable: Runnable) {
-    // SAFETY: by the contract above; thread parkers are never freed.
-    let thread = unsafe { ThreadParker::of_runnable(&runnable).as_ref() };
+    // SAFETY: by the contract above.
+    let thread = unsafe { ThreadParker::of_ticket(runnable.0) };
     // The lock: between the thread's look at the word and its wait nobody gets in.
     drop(thread.lock.lock());
     thread.changed.notify_one();
