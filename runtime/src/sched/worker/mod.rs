@@ -39,6 +39,7 @@ use std::process;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use turn::Place;
 
 /// Ids taken at once from the process-wide counter.
 const ID_BLOCK: u64 = 1024;
@@ -67,7 +68,9 @@ pub(crate) struct Worker {
     active: Cell<Option<Active>>,
     /// What a runner took that is not for it; comes first.
     put_aside: Cell<Option<GoroutineRef>>,
-    round: Cell<u32>,
+    /// So many rounds begin with the ready residents, then one at `place`.
+    usual_rounds: Cell<u32>,
+    place: Cell<Place>,
     random: Random,
     ids: Cell<(u64, u64)>,
     /// Another thread made something ready here since it was last out of work.
@@ -102,7 +105,8 @@ impl Worker {
             current: Cell::new(None),
             active: Cell::new(None),
             put_aside: Cell::new(None),
-            round: Cell::new(0),
+            usual_rounds: Cell::new(0),
+            place: Cell::new(Place::Events),
             random: Random::new(),
             ids: Cell::new((0, 0)),
             spoken_to: Cell::new(false),

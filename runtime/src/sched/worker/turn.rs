@@ -13,17 +13,33 @@ use crate::ticket::{Request, Settled};
 use std::io;
 use std::ptr;
 
-/// The bound of invariant 5. A prime, so that it does not beat with a program's own rhythm.
+/// The bound of invariant 5: in so many rounds each [`Place`] has its turn. A prime, so that it does not beat with a
+/// program's own rhythm.
 const FAIRNESS: u32 = 61;
-/// In which of these rounds what comes first.
-const EVENTS_ROUND: u32 = 0;
-const OLDEST_ROUND: u32 = 20;
-const INJECTOR_ROUND: u32 = 40;
-const MIGRATABLE_ROUND: u32 = 60;
 
-/// Whether that is one of them.
-fn is_special(round: u32) -> bool {
-    round.is_multiple_of(20)
+/// Where a round begins now and then, before the ready residents.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// Timers and sockets, then those that have used up a time slice.
+    Events,
+    /// The oldest fresh goroutine.
+    Oldest,
+    Injector,
+    /// Ready migratable goroutines.
+    Migratable,
+}
+
+impl Place {
+    /// Whose turn is next, and after how many usual rounds.
+    fn next(self) -> (Place, u32) {
+        let most = FAIRNESS / 4 - 1;
+        match self {
+            Place::Events => (Place::Oldest, most + FAIRNESS % 4),
+            Place::Oldest => (Place::Injector, most),
+            Place::Injector => (Place::Migratable, most),
+            Place::Migratable => (Place::Events, most),
+        }
+    }
 }
 
 /// How many goroutines to take from the injector at once.
@@ -36,12 +52,29 @@ const GIVE_WAY: u32 = 2;
 const MOST_RUNNERS: usize = 64;
 
 impl Worker {
-    /// The number of the round that begins.
+    /// A round begins: where, if not with the ready residents.
     #[inline]
-    fn begin_round(&self) -> u32 {
-        let round = self.round.get();
-        self.round.set(if round + 1 == FAIRNESS { 0 } else { round + 1 });
-        round
+    fn begin_round(&self) -> Option<Place> {
+        if self.begin_usual_round() { None } else { Some(self.begin_elsewhere()) }
+    }
+
+    /// False: the round is to begin elsewhere, and has not begun.
+    #[inline]
+    fn begin_usual_round(&self) -> bool {
+        let left = self.usual_rounds.get().checked_sub(1);
+        if let Some(left) = left {
+            self.usual_rounds.set(left);
+        }
+        left.is_some()
+    }
+
+    #[cold]
+    fn begin_elsewhere(&self) -> Place {
+        let place = self.place.get();
+        let (next, rounds) = place.next();
+        self.place.set(next);
+        self.usual_rounds.set(rounds);
+        place
     }
 
     /// What to run next, from this worker's own queues and the injector.
@@ -54,9 +87,8 @@ impl Worker {
             station.inbox.drain_to(&self.ready);
             self.spoken_to.set(true);
         }
-        let round = self.begin_round();
-        if is_special(round)
-            && let Some(goroutine) = self.next_in_turn(round)
+        if let Some(place) = self.begin_round()
+            && let Some(goroutine) = self.next_at(place)
         {
             return Some(goroutine);
         }
@@ -93,11 +125,10 @@ impl Worker {
             && station.inbox.is_empty()
             && !station.is_surplus()
             && !self.shared.is_closed()
-            && (!is_special(self.round.get()) || self.finds_nothing_in_turn());
+            && (self.begin_usual_round() || self.finds_nothing_elsewhere());
         if !is_usual {
             return None;
         }
-        self.begin_round();
         if why == Suspend::Yield {
             self.ready.push_back(goroutine);
         }
@@ -137,45 +168,44 @@ impl Worker {
         self.hogs.pop_front().or_else(|| self.station().hogs.pop_oldest())
     }
 
-    /// Whether the round that begins, which is one of those that begin elsewhere, would find nothing there. What it finds
-    /// comes next. The caller is on a goroutine's stack.
+    /// Whether the round, which is to begin elsewhere, has begun and found nothing there. What it has found comes next. The
+    /// caller is on a goroutine's stack.
     #[cold]
-    fn finds_nothing_in_turn(&self) -> bool {
-        if self.round.get() == EVENTS_ROUND {
+    fn finds_nothing_elsewhere(&self) -> bool {
+        if let Place::Events = self.place.get() {
             // An event may wake a task, which is user code and needs more stack than a goroutine may have.
             let station = self.station();
-            return self.hogs.is_empty()
+            let nothing = self.hogs.is_empty()
                 && station.hogs.is_empty()
                 && !station.poller().is_used()
                 && station.next_deadline().is_none();
+            if nothing {
+                self.begin_elsewhere();
+            }
+            return nothing;
         }
-        let found = self.next_in_turn(self.round.get());
-        if found.is_some() {
-            self.begin_round();
-            self.put_aside.set(found);
-        }
-        found.is_none()
+        let place = self.begin_elsewhere();
+        let found = self.next_at(place);
+        let nothing = found.is_none();
+        self.put_aside.set(found);
+        nothing
     }
 
-    /// The rounds that begin elsewhere.
+    /// What a round that begins there finds.
     #[cold]
-    fn next_in_turn(&self, round: u32) -> Option<GoroutineRef> {
-        match round {
-            EVENTS_ROUND => {
+    fn next_at(&self, place: Place) -> Option<GoroutineRef> {
+        let station = self.station();
+        match place {
+            Place::Events => {
                 self.expire_timers();
                 self.poll();
-                return self.next_hog();
+                self.next_hog()
             }
-            OLDEST_ROUND if !self.station().is_surplus() => {
-                return self.station().fresh.pop_oldest().or_else(|| self.take_share());
-            }
-            MIGRATABLE_ROUND if !self.station().is_surplus() => {
-                return self.station().ready.pop_oldest();
-            }
-            INJECTOR_ROUND if !self.station().is_surplus() => return self.take_injected(),
-            _ => {}
+            _ if station.is_surplus() => None,
+            Place::Oldest => station.fresh.pop_oldest().or_else(|| self.take_share()),
+            Place::Injector => self.take_injected(),
+            Place::Migratable => station.ready.pop_oldest(),
         }
-        None
     }
 
     pub(super) fn take_injected(&self) -> Option<GoroutineRef> {
