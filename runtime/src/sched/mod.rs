@@ -394,23 +394,41 @@ pub(crate) fn poller() -> io::Result<Arc<Poller>> {
 ///
 /// To be called without a lock of the runtime: behind the runnable may be a task, whose waker is user code.
 pub(crate) fn ready(runnable: Runnable) {
-    match runnable.kind() {
-        Kind::Goroutine => {}
-        // SAFETY: just checked.
-        Kind::Thread => return unsafe { thread::wake(runnable) },
-        Kind::Task => return wake_task(&runnable),
+    if runnable.kind() != Kind::Goroutine {
+        return wake_other(runnable);
     }
-    // SAFETY: the other kind.
+    // SAFETY: just checked.
     let goroutine = unsafe { GoroutineRef::of_runnable(runnable) };
+    goroutine.set_reason(WaitReason::None);
+    match current::worker() {
+        Some(worker) if worker.is_home_of(goroutine) => worker.ready(goroutine),
+        worker => ready_elsewhere(worker, goroutine),
+    }
+}
+
+// Apart, so that the usual case saves no registers for these.
+#[inline(never)]
+fn wake_other(runnable: Runnable) {
+    match runnable.kind() {
+        // SAFETY: just checked.
+        Kind::Thread => unsafe { thread::wake(runnable) },
+        Kind::Task => wake_task(&runnable),
+        Kind::Goroutine => unreachable!("the caller has looked"),
+    }
+}
+
+/// Makes a goroutine go on that is not a resident of the caller's worker.
+#[inline(never)]
+fn ready_elsewhere(worker: Option<&Worker>, goroutine: GoroutineRef) {
     // SAFETY: the home of a goroutine whose park was claimed is the station where it parks, and its runtime goes on for
     // as long as it has a live goroutine, which this one is until it has run again. Once it is pushed that may be over, so `home` is used after the
     // push only by the runtime's own workers and with a counted reference.
     let home = unsafe { &*goroutine.home().cast_const().cast::<Station>() };
-    goroutine.set_reason(WaitReason::None);
-    match current::worker() {
-        Some(worker) if worker.is_at(home) || home.belongs_to(worker.shared()) => {
-            worker.ready(home, goroutine);
-        }
+    match worker {
+        Some(worker) if home.belongs_to(worker.shared()) => match goroutine.affinity() {
+            Affinity::Worker => worker.shared().hand_over(home, goroutine),
+            Affinity::Any => worker.push_migratable(goroutine),
+        },
         _ => home.ready_from_outside(goroutine),
     }
 }

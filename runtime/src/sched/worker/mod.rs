@@ -170,7 +170,7 @@ impl Worker {
 
     /// Whether that is its station.
     #[inline]
-    pub(super) fn is_at(&self, station: &Station) -> bool {
+    fn is_at(&self, station: &Station) -> bool {
         ptr::eq(self.station, station)
     }
 
@@ -241,19 +241,20 @@ impl Worker {
         Ok(())
     }
 
-    /// A parked goroutine of this runtime, whose park has ended, goes on at its time.
+    /// Whether the goroutine is a resident: it has started here, and stays.
     #[inline]
-    pub(super) fn ready(&self, home: &Station, goroutine: GoroutineRef) {
-        match goroutine.affinity() {
-            Affinity::Worker if self.is_at(home) => {
-                self.ready.push_back(goroutine);
-            }
-            Affinity::Worker => self.shared.hand_over(home, goroutine),
-            Affinity::Any => self.push_migratable(goroutine),
-        }
+    pub(super) fn is_home_of(&self, goroutine: GoroutineRef) -> bool {
+        goroutine.affinity() == Affinity::Worker && self.is_here(goroutine.home())
     }
 
-    fn push_migratable(&self, goroutine: GoroutineRef) {
+    /// A resident, whose park has ended, goes on at its time.
+    #[inline]
+    pub(super) fn ready(&self, resident: GoroutineRef) {
+        self.ready.push_back(resident);
+    }
+
+    /// A migratable goroutine that goes on: here, or where it is stolen to.
+    pub(super) fn push_migratable(&self, goroutine: GoroutineRef) {
         self.station().ready.push(goroutine);
         self.shared.notify_of(self.station());
     }
@@ -315,11 +316,12 @@ impl Worker {
     }
 
     /// From here on the caller's stack, which is `active`, is that of `goroutine`.
+    #[inline]
     fn switch_identity(&self, goroutine: GoroutineRef, active: Active) {
         goroutine.set_home(self.here());
         if self.stopping.get() {
             // A migratable one that comes back from a child that ran in place, and moved with it.
-            sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
+            cancel_here(goroutine);
         }
         // SAFETY: the coroutine is the one that runs; the header outlives the goroutine's run.
         unsafe { set_label(active, goroutine) };
@@ -370,6 +372,12 @@ impl Worker {
 unsafe fn set_label(active: Active, goroutine: GoroutineRef) {
     // SAFETY: by the contract above.
     unsafe { active.set_label(GoroutineRef::describe, goroutine.as_ptr().cast_const().cast()) };
+}
+
+/// A goroutine of this worker is to unwind: at its next park, or in the one that this ends.
+#[cold]
+fn cancel_here(goroutine: GoroutineRef) {
+    sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
 }
 
 /// Ends the process when the scheduler itself panics.

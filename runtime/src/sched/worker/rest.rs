@@ -2,13 +2,12 @@
 
 use super::super::event::Sleeper;
 use super::super::idle::{Patience, Searcher, Searching};
-use super::Worker;
 use super::placement::Pause;
+use super::{Worker, cancel_here};
 use crate::goroutine::GoroutineRef;
 use crate::poll::Wait;
 use crate::primitive::atomic::Ordering;
-use crate::sched::{self, Reference, Station};
-use crate::ticket::Request;
+use crate::sched::{Reference, Station};
 use std::hint;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -186,7 +185,7 @@ impl Worker {
             };
             if goroutine.is_started() && is_ours() {
                 // A deserted station may have got a worker since, with residents; that worker cancels them itself.
-                sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
+                cancel_here(goroutine);
             }
         });
     }

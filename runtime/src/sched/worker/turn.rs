@@ -2,14 +2,14 @@
 
 use super::super::list::List;
 use super::super::runner;
-use super::{AbortOnUnwind, Worker, set_label};
+use super::{AbortOnUnwind, Worker, cancel_here, set_label};
 use crate::coroutine::{Active, Step};
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Runner, Suspend, WaitReason};
 use crate::poll::Wait;
 use crate::primitive;
 use crate::primitive::atomic::Ordering;
-use crate::sched::{self};
-use crate::ticket::{Request, Settled};
+use crate::sched;
+use crate::ticket::Settled;
 use std::io;
 use std::ptr;
 
@@ -287,7 +287,7 @@ impl Worker {
     fn start(&self, goroutine: GoroutineRef) {
         if self.stopping.get() {
             // It will not run: `run_to_end` refuses a cancelled one.
-            sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
+            cancel_here(goroutine);
         } else if self.forward(goroutine) {
             return;
         }
@@ -351,7 +351,7 @@ impl Worker {
         let mut runner = runner;
         if self.stopping.get() {
             // It is not parked, so this ends nothing: it takes effect at its next park.
-            sched::finish_claim(goroutine.parker().request_from_its_thread(Request::Cancel));
+            cancel_here(goroutine);
         }
         self.begin_turn(goroutine, runner.as_active());
         let Step::Yielded(why) = runner.resume(goroutine);
@@ -401,7 +401,7 @@ impl Worker {
                     // From here on whoever claims the park may run it.
                     if let Settled::Ended(_) = goroutine.parker().settle() {
                         goroutine.set_reason(WaitReason::None);
-                        self.ready(station, goroutine);
+                        self.push_migratable(goroutine);
                     }
                 }
             }
