@@ -345,10 +345,7 @@ impl<T> Chan<T> {
 
     /// A wait ends no later than the channel does.
     fn sooner(&self, deadline: Option<Instant>) -> Option<Instant> {
-        match (deadline, self.closes_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        sooner(deadline, self.closes_at)
     }
 
     /// Why the time of a wait was over.
@@ -409,6 +406,15 @@ impl<T> Chan<T> {
         if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.abandon();
         }
+    }
+}
+
+/// The earlier one of two deadlines that there may be.
+#[inline]
+pub(super) fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can be received without a channel behind it: points in time, the end of a goroutine.
 
-use super::core::{Refused, Wait};
+use super::core::{Refused, Wait, sooner};
 use crate::goroutine::WaitReason;
 use crate::park::{self, Parking};
 use crate::primitive::Locked;
@@ -26,11 +26,7 @@ pub(super) fn receive<T>(event: &dyn Event<T>, wait: Wait) -> Result<T, Refused>
         }
         let Wait::Until(deadline) = wait else { return Err(Refused::NotNow) };
         let due = event.due();
-        let first = match (due, deadline) {
-            (Some(due), Some(deadline)) => Some(due.min(deadline)),
-            (due, deadline) => due.or(deadline),
-        };
-        let cause = Parking::open().wait(WaitReason::Receive, first);
+        let cause = Parking::open().wait(WaitReason::Receive, sooner(due, deadline));
         park::unwind_if_cancelled(cause);
         debug_assert_eq!(cause, Cause::Timeout);
         let in_time = due.is_some_and(|due| deadline.is_none_or(|deadline| due <= deadline));

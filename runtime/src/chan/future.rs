@@ -4,7 +4,7 @@
 //! (`ticket/task.rs`). So the future is pinned, and takes its arm back when it is dropped. If a value was
 //! handed to it by then, the value goes to the next receiver, or to the front of the channel.
 
-use super::select::{Arm, Locks, RecvArm, SendArm, Sink, Source, delist};
+use super::select::{Arm, ArmLock, RecvArm, SendArm, Sink, Source, delist};
 use super::{Receiver, RecvError, SendError, Sender};
 use crate::sched::TaskDeadline;
 use crate::ticket::task::TaskPark;
@@ -64,7 +64,7 @@ impl<A: Arm> Waiting<A> {
         // Before the lock: a panic runs the hook, which is user code.
         assert!(self.arm.is_open(), "the arm has gone ahead");
         let lock = self.arm.lock();
-        let _locked = Locks::take(lock.as_slice());
+        let _locked = ArmLock::take(lock);
         // SAFETY: the lock is held, and the arm is open.
         let wake = unsafe { self.arm.attempt() };
         if let (None, Some(ticket)) = (&wake, ticket) {

@@ -20,6 +20,7 @@ mod small;
 pub(crate) use arm::{Arm, RecvArm, Sealed, SendArm, Sink, Source};
 pub use dynamic::{Select, SelectedOperation};
 
+use crate::chan::core::sooner;
 use crate::chan::lock::ChanLock;
 use crate::goroutine::WaitReason;
 use crate::park::{self, Parking};
@@ -102,13 +103,12 @@ struct Entry<'a> {
 fn run<'a>(count: usize, arm: impl Fn(usize) -> &'a dyn Arm, limit: Limit) -> Option<usize> {
     // Filled where they stay: they are too large to be moved for nothing.
     let mut entries: SmallVec<[Entry<'a>; FEW]> = SmallVec::new();
-    let mut locks: SmallVec<[&ChanLock; FEW]> = SmallVec::new();
-    for index in 0..count {
+    entries.extend((0..count).map(|index| {
         let arm = arm(index);
-        let lock = arm.lock();
-        entries.push(Entry { arm, lock, index });
-        locks.extend(lock);
-    }
+        Entry { arm, lock: arm.lock(), index }
+    }));
+    let mut locks: SmallVec<[&ChanLock; FEW]> = SmallVec::new();
+    locks.extend(entries.iter().filter_map(|entry| entry.lock));
     sort_and_dedup(&mut locks);
     run_entries(&mut entries, &locks, limit)
 }
@@ -131,7 +131,7 @@ fn run_entries(entries: &mut [Entry<'_>], locks: &[&ChanLock], limit: Limit) -> 
             Limit::At(deadline) => Some(deadline),
             Limit::Never => None,
         };
-        let first = entries.iter().filter_map(|entry| entry.arm.due()).chain(deadline).min();
+        let first = entries.iter().map(|entry| entry.arm.due()).fold(deadline, sooner);
         let parking = Parking::open();
         for Entry { arm, .. } in &*entries {
             // SAFETY: as above. They are borrowed until this returns, and delisted before: nothing in between
@@ -160,7 +160,7 @@ fn run_entries(entries: &mut [Entry<'_>], locks: &[&ChanLock], limit: Limit) -> 
 
 /// Takes an arm back, whose lock that is; true when it has gone ahead.
 pub(crate) fn delist(arm: &dyn Arm, lock: Option<&ChanLock>) -> bool {
-    let _locked = Locks::take(lock.as_slice());
+    let _locked = ArmLock::take(lock);
     // SAFETY: its lock is held.
     unsafe { arm.delist() }
 }
@@ -192,12 +192,35 @@ fn sort_and_dedup(locks: &mut SmallVec<[&ChanLock; FEW]>) {
     locks.dedup_by_key(|lock| address(lock));
 }
 
-/// Several locks, held.
-pub(crate) struct Locks<'a>(&'a [&'a ChanLock]);
+/// The lock of one arm, held, if it has one.
+pub(crate) struct ArmLock<'a>(Option<&'a ChanLock>);
+
+impl<'a> ArmLock<'a> {
+    #[inline]
+    pub(crate) fn take(lock: Option<&'a ChanLock>) -> ArmLock<'a> {
+        if let Some(lock) = lock {
+            lock.lock();
+        }
+        ArmLock(lock)
+    }
+}
+
+impl Drop for ArmLock<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(lock) = self.0 {
+            // SAFETY: locked in `take`; whoever used what it protects does not any more.
+            unsafe { lock.unlock() };
+        }
+    }
+}
+
+/// The locks of all arms, held.
+struct Locks<'a>(&'a [&'a ChanLock]);
 
 impl<'a> Locks<'a> {
     /// Takes them one after the other.
-    pub(crate) fn take(locks: &'a [&'a ChanLock]) -> Locks<'a> {
+    fn take(locks: &'a [&'a ChanLock]) -> Locks<'a> {
         for (index, lock) in locks.iter().enumerate() {
             // The first one need not hurry; after that others wait for it.
             if index == 0 { lock.lock() } else { lock.lock_eagerly() }
