@@ -92,6 +92,8 @@ impl Parking {
         }
     }
 
+    // Apart: the frame of a wait without a deadline is to be small, as it is what lies on the stacks of those that wait.
+    #[inline(never)]
     fn suspend_until(
         &self,
         goroutine: GoroutineRef,

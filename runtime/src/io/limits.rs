@@ -54,11 +54,14 @@ impl Limits {
         }
     }
 
-    /// Whether the deadline has passed.
     #[inline]
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn has_deadline(&self) -> bool {
         self.deadline.load(Ordering::Relaxed) != 0
-            && self.absolute().is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Whether the deadline has passed.
+    pub(super) fn is_over(&self) -> bool {
+        self.absolute().is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Until when a call may wait. It began when it first had a timeout to keep.

@@ -50,6 +50,12 @@ struct Call {
     pause: Option<Duration>,
 }
 
+/// What a call does next.
+enum Next {
+    Wait,
+    Try,
+}
+
 /// For what is never reported: how long to wait for the next try, at first and at most.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_micros(100);
 pub(crate) const LAST_PAUSE: Duration = Duration::from_millis(10);
@@ -108,13 +114,14 @@ impl Io {
         self.stir();
     }
 
-    /// Calls `attempt` until it says something else than `WouldBlock`, and waits in between. It gets the tick.
+    /// Calls `attempt` until it says something else than `WouldBlock`, and waits in between. It gets the tick; `None`:
+    /// it need not have tried.
     #[inline]
     fn run_ticked<T>(
         &self,
         direction: Direction,
         mut call: Call,
-        mut attempt: impl FnMut(u32) -> io::Result<T>,
+        mut attempt: impl FnMut(u32) -> io::Result<Option<T>>,
     ) -> io::Result<T> {
         // Whoever always finds something must not keep its worker for ever.
         park::checkpoint();
@@ -124,23 +131,51 @@ impl Io {
                 break Err(error);
             }
             match attempt(seen) {
-                Ok(value) => break Ok(value),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.nonblocking.load(Ordering::Relaxed) {
-                        break Err(error);
-                    }
-                    if let Err(error) = self.wait(direction, seen, &mut call) {
-                        break Err(error);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(if self.is_closed() { closed() } else { error }),
+                Ok(Some(value)) => break Ok(value),
+                Ok(None) => {}
+                Err(error) => match self.consider(error) {
+                    Ok(Next::Wait) => {}
+                    Ok(Next::Try) => continue,
+                    Err(error) => break Err(error),
+                },
+            }
+            if let Err(error) = self.wait(direction, seen, &mut call) {
+                break Err(error);
             }
         };
         if call.turn.is_some() {
-            make_ready(self.source.pass_on(direction));
+            self.pass_on(direction);
         }
         result
+    }
+
+    /// What follows from the error of a try.
+    // Apart, as all that is seldom: what a server does between two system calls is out of the cache by then, so the
+    // fewer lines of code it takes the better.
+    #[inline(never)]
+    fn consider(&self, error: io::Error) -> io::Result<Next> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(Next::Try),
+            io::ErrorKind::WouldBlock if !self.nonblocking.load(Ordering::Relaxed) => {
+                Ok(Next::Wait)
+            }
+            io::ErrorKind::WouldBlock => Err(error),
+            _ if self.is_closed() => Err(closed()),
+            _ => Err(error),
+        }
+    }
+
+    /// Somebody who has waited for its turn has finished.
+    #[inline]
+    fn pass_on(&self, direction: Direction) {
+        if self.source.is_crowded(direction) {
+            self.pass_on_to_next(direction);
+        }
+    }
+
+    #[cold]
+    fn pass_on_to_next(&self, direction: Direction) {
+        make_ready(self.source.pass_on(direction));
     }
 
     /// Calls `attempt` until it says something else than `WouldBlock`, and waits in between for the descriptor to
@@ -153,7 +188,7 @@ impl Io {
         direction: Direction,
         mut attempt: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        self.run_ticked(direction, Call::default(), |_| attempt())
+        self.run_ticked(direction, Call::default(), |_| attempt().map(Some))
     }
 
     /// The same for a read of up to `wanted` bytes from a stream that gives what it has: when it gave less, the
@@ -171,14 +206,14 @@ impl Io {
                 && !self.nonblocking.load(Ordering::Relaxed)
                 && !self.shown.load(Ordering::Relaxed)
             {
-                return Err(io::ErrorKind::WouldBlock.into());
+                return Ok(None);
             }
             let got = self.or_closed(attempt()?)?;
             // At the end it gives nothing, again and again.
             if 0 < got && got < wanted {
                 self.source.set_drained(seen);
             }
-            Ok(got)
+            Ok(Some(got))
         })
     }
 
@@ -189,7 +224,7 @@ impl Io {
         mut attempt: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         let call = Call { pause: Some(FIRST_PAUSE), ..Call::default() };
-        self.run_ticked(direction, call, |_| attempt())
+        self.run_ticked(direction, call, |_| attempt().map(Some))
     }
 
     /// The same for a read that may give less than there is.
@@ -209,6 +244,11 @@ impl Io {
     /// Before a try.
     #[inline]
     fn check(&self) -> io::Result<()> {
+        if self.is_closed() || self.limits.has_deadline() { self.check_closely() } else { Ok(()) }
+    }
+
+    #[inline(never)]
+    fn check_closely(&self) -> io::Result<()> {
         if self.is_closed() {
             return Err(closed());
         }
@@ -234,7 +274,7 @@ impl Io {
                 Enlisted::Changed => return Ok(()),
                 Enlisted::Closed => return Err(closed()),
                 Enlisted::Unregistered => {
-                    self.source.register(self.raw(), sched::poller()?)?;
+                    self.register()?;
                     continue;
                 }
                 Enlisted::Waiting => {}
@@ -247,6 +287,12 @@ impl Io {
             park::unwind_if_cancelled(cause);
             return Err(timed_out());
         }
+    }
+
+    /// From now on the caller's worker notices what changes.
+    #[cold]
+    fn register(&self) -> io::Result<()> {
+        self.source.register(self.raw(), sched::poller()?)
     }
 
     pub(crate) fn timeout(&self, direction: Direction) -> Option<Duration> {
@@ -330,6 +376,7 @@ fn dead_file() -> Option<OwnedFd> {
 }
 
 /// Waits for the next try of what is never reported. A close is seen then.
+#[cold]
 fn pause_until(
     pause: Duration,
     deadline: Option<Instant>,

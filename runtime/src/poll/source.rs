@@ -2,9 +2,9 @@
 
 use super::{Direction, Poller, Readiness};
 use crate::arch;
-use crate::primitive::Locked;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::primitive::pool::Pool;
+use crate::primitive::{Locked, MODELLED};
 use crate::ticket::{Cause, Claim, Runnable, Ticket};
 use std::collections::VecDeque;
 use std::io;
@@ -31,6 +31,9 @@ pub(crate) struct Source {
     state: Locked<State>,
 }
 
+/// With many connections it is out of the cache when a report comes, and two lines of it are fetched in time.
+const _: () = assert!(size_of::<Source>() == 128 || MODELLED);
+
 struct State {
     /// Counts the leases.
     lease: u16,
@@ -51,12 +54,17 @@ struct Waiter {
 struct Line {
     /// Most of the time there is one at most.
     first: Option<Waiter>,
-    rest: VecDeque<Waiter>,
+    /// Once there were more.
+    rest: Option<Box<Rest>>,
 }
+
+/// Those behind the first.
+#[derive(Default)]
+struct Rest(VecDeque<Waiter>);
 
 impl Line {
     const fn new() -> Line {
-        Line { first: None, rest: VecDeque::new() }
+        Line { first: None, rest: None }
     }
 
     fn is_empty(&self) -> bool {
@@ -78,26 +86,22 @@ impl Line {
         {
             std::mem::swap(first, &mut waiter);
         }
+        let Rest(rest) = &mut **self.rest.get_or_insert_default();
         // Whoever comes again was the first or nearly; whoever comes for the first time is the last.
-        let place = match self.rest.back() {
+        let place = match rest.back() {
             Some(last) if last.turn > waiter.turn => {
-                self.rest.partition_point(|other| other.turn < waiter.turn)
+                rest.partition_point(|other| other.turn < waiter.turn)
             }
-            _ => self.rest.len(),
+            _ => rest.len(),
         };
-        self.rest.insert(place, waiter);
-    }
-
-    /// The memory of a long line.
-    fn shrink(&mut self) {
-        self.rest.shrink_to(8);
+        rest.insert(place, waiter);
     }
 
     #[inline]
     fn pop(&mut self) -> Option<Waiter> {
         let first = self.first.take()?;
-        if !self.rest.is_empty() {
-            self.first = self.rest.pop_front();
+        if let Some(rest) = &mut self.rest {
+            self.first = rest.0.pop_front();
         }
         Some(first)
     }
@@ -105,8 +109,8 @@ impl Line {
     fn remove(&mut self, ticket: Ticket) {
         if self.first.as_ref().is_some_and(|waiter| waiter.ticket == ticket) {
             self.pop();
-        } else {
-            self.rest.retain(|waiter| waiter.ticket != ticket);
+        } else if let Some(rest) = &mut self.rest {
+            rest.0.retain(|waiter| waiter.ticket != ticket);
         }
     }
 }
@@ -165,7 +169,8 @@ impl Source {
         debug_assert!(state.lines.iter().all(Line::is_empty));
         state.lease = state.lease.wrapping_add(1);
         state.closed = false;
-        state.lines.iter_mut().for_each(Line::shrink);
+        // With the memory of a long line.
+        state.lines = [Line::new(), Line::new()];
         drop(state);
         self.restless.store(false, Ordering::Relaxed);
         self.drained.store(0, Ordering::Relaxed);
@@ -289,14 +294,22 @@ impl Source {
         let writer =
             if readiness.writable { self.change(&mut state, Direction::Write) } else { None };
         drop(state);
-        for runnable in [reader, writer].into_iter().flatten() {
-            ready(runnable);
+        if let Some(reader) = reader {
+            ready(reader);
+        }
+        if let Some(writer) = writer {
+            ready(writer);
         }
     }
 
     /// Counts a change, and ends the wait of whoever is the first in line.
+    #[inline]
     fn change(&self, state: &mut State, direction: Direction) -> Option<Runnable> {
         self.count(direction);
+        // Most reports are about both directions, and one at most is waited for.
+        if state.lines[direction as usize].is_empty() {
+            return None;
+        }
         self.wake_first(state, direction)
     }
 
@@ -340,14 +353,15 @@ impl Source {
         woken
     }
 
-    /// Somebody who was woken has finished: the next one may try.
+    /// Whether more than one has waited.
     #[inline]
+    pub(crate) fn is_crowded(&self, direction: Direction) -> bool {
+        self.crowded[direction as usize].load(Ordering::Relaxed)
+    }
+
+    /// Somebody who was woken has finished: the next one may try.
     pub(crate) fn pass_on(&self, direction: Direction) -> Option<Runnable> {
-        if self.crowded[direction as usize].load(Ordering::Relaxed) {
-            self.wake_first(&mut self.state.lock(), direction)
-        } else {
-            None
-        }
+        self.wake_first(&mut self.state.lock(), direction)
     }
 
     /// A waiter whose park has ended otherwise.

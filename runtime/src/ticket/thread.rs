@@ -48,6 +48,7 @@ impl ThreadParker {
     }
 
     /// Blocks the thread until its open park ends.
+    #[cold]
     pub(crate) fn block(&self, deadline: Option<Instant>) -> Cause {
         if let Settled::Ended(cause) = self.parker.settle() {
             return cause;
