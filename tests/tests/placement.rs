@@ -148,6 +148,29 @@ fn a_worker_that_is_never_out_of_work_takes_its_share() {
     });
 }
 
+/// Nobody is woken for what a goroutine spawns that has given way at once each time before. If it does not this time, the
+/// monitor sees to it.
+#[test]
+fn what_a_goroutine_spawns_runs_although_it_does_not_give_way_as_it_used_to() {
+    at(&[2, 4], &[false, true], LONG, |setup| {
+        setup.without_spares().run(|| {
+            for _ in 0..3 {
+                for _ in 0..100 {
+                    drop(fibra::spawn(|| ()));
+                    // The others fall asleep.
+                    fibra::sleep(Duration::from_micros(200));
+                }
+                let ran = Arc::new(AtomicBool::new(false));
+                let there = ran.clone();
+                drop(fibra::spawn(move || there.store(true, Ordering::SeqCst)));
+                while !ran.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
+            }
+        });
+    });
+}
+
 #[test]
 fn goroutines_run_on_the_workers_of_their_runtime() {
     everywhere(|setup| {

@@ -35,6 +35,10 @@
 //! * *Seen a napper*: so who pushes where there is only a little wakes nobody else, who would only nap as well. Where
 //!   there is more, the pusher wakes a sleeper as if the napper were busy.
 //!
+//! * *Deferred*: who spawns only one, and is known to give way at once, wakes nobody until it does (`worker/deferral.rs`).
+//!   Its own worker then takes what was pushed, or notifies as if it were pushed at that moment. While it does not give way
+//!   the claim does not hold for that one goroutine. The monitor notifies at each look if anything waits.
+//!
 //! A sleeper's inbox is not covered by this: whoever pushes there wakes that very worker.
 //!
 //! The steps of a worker stand here once, for all that is a [`Searcher`]: the runtime's workers
@@ -291,10 +295,16 @@ impl Idle {
     #[inline]
     pub(crate) fn notify(&self, is_little: impl FnOnce() -> bool) -> Option<usize> {
         let counts = self.counts.load(Ordering::Relaxed);
-        if counts >= SEARCHING || counts & SLEEPERS == 0 {
+        if !needs_wake(counts) {
             return None;
         }
         if counts >= NAPPING && is_little() { None } else { self.pick_sleeper() }
+    }
+
+    /// Whether workers sleep and none searches, so that a push may have to wake one; may be outdated.
+    #[inline]
+    pub(crate) fn needs_wake(&self) -> bool {
+        needs_wake(self.counts.load(Ordering::Relaxed))
     }
 
     /// Whether nobody searches, naps or sleeps; may be outdated.
@@ -369,6 +379,11 @@ impl Idle {
     fn recount(&self, _lists: &mut Resting, from: u64, to: u64) {
         self.counts.fetch_add(to.wrapping_sub(from), Ordering::SeqCst);
     }
+}
+
+#[inline]
+fn needs_wake(counts: u64) -> bool {
+    counts < SEARCHING && counts & SLEEPERS != 0
 }
 
 /// Whether it was in the list; it no longer is.

@@ -20,6 +20,8 @@
 //! When a stuck worker goes on, there is one worker too many. The newest spare becomes *surplus*: it takes
 //! no fresh goroutines and ends with its last resident.
 //!
+//! It wakes a worker if anything waits that others could run, and nobody was woken for it (`worker/deferral.rs`).
+//!
 //! It also gives the memory of stacks back that have not been used for a while, and tries again with
 //! goroutines for which there was no stack.
 
@@ -239,8 +241,18 @@ impl Watch {
         if postponed {
             shared.retry_postponed();
         }
+        if self.anything_waits() {
+            // Whoever has spawned it was expected to give way, and nobody was woken.
+            shared.notify();
+        }
         let settled = self.adjust(workers);
         running > 0 || postponed || !settled
+    }
+
+    /// Whether there is something that any worker could run.
+    fn anything_waits(&self) -> bool {
+        !self.shared.injector.is_empty()
+            || self.shared.stations().iter().any(|station| station.has_spare_work())
     }
 
     /// As many workers that make progress as the runtime was built with, see the head of this file.
@@ -253,9 +265,7 @@ impl Watch {
         if progress > wanted {
             return (wanted..progress).all(|_| self.remove_worker());
         }
-        let waiting =
-            || !shared.injector.is_empty() || shared.stations().iter().any(|s| s.has_spare_work());
-        if progress >= wanted || !waiting() || shared.idle.is_anyone_resting() {
+        if progress >= wanted || !self.anything_waits() || shared.idle.is_anyone_resting() {
             self.waited = 0;
             return true;
         }

@@ -9,13 +9,15 @@
 //!
 //! # Where am I
 //!
-//! `turn.rs` chooses, starts and resumes; `placement.rs` says where a goroutine starts, and so stays; `ahead.rs` has the
+//! `turn.rs` chooses, starts and resumes; `placement.rs` says where a goroutine starts, and so stays;
+//! `deferral.rs` when nobody is woken for it; `ahead.rs` has the
 //! memory of those fetched that are next; `rest.rs` searches, sleeps and ends. Everything here runs on the worker's own
 //! stack, except what a goroutine calls: [`Worker::spawn`], [`Worker::suspend`], [`Worker::ready`],
 //! [`Worker::run_in_place`]. After `suspend` a migratable goroutine may be on another worker, so it must not use `self`
 //! any more.
 
 mod ahead;
+mod deferral;
 mod placement;
 mod rest;
 mod turn;
@@ -32,6 +34,7 @@ use crate::primitive::atomic::Ordering;
 use crate::sched;
 use crate::stack;
 use crate::ticket::Request;
+use deferral::Trust;
 use placement::Pause;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -39,6 +42,7 @@ use std::process;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 use turn::Place;
 
 /// Ids taken at once from the process-wide counter.
@@ -85,6 +89,10 @@ pub(crate) struct Worker {
     cold: Cell<usize>,
     /// When it looks for its share at another worker.
     sharing: Cell<Pause>,
+    /// Whether whoever spawns here gives way soon.
+    trust: Cell<Trust>,
+    /// When the current goroutine has spawned, while somebody slept.
+    unsettled: Cell<Option<Instant>>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
@@ -115,6 +123,8 @@ impl Worker {
             depth: Cell::new(0),
             cold: Cell::new(0),
             sharing: Cell::new(Pause::default()),
+            trust: Cell::new(Trust::default()),
+            unsettled: Cell::new(None),
             reports: Cell::new(0),
             stopping: Cell::new(false),
         };
@@ -237,7 +247,9 @@ impl Worker {
         goroutine.set_home(self.here());
         station.tally.count_spawned();
         station.fresh.push(goroutine);
-        self.shared.notify_of(station);
+        if self.shared.idle.needs_wake() {
+            self.wake_or_defer();
+        }
         Ok(())
     }
 
@@ -305,6 +317,7 @@ impl Worker {
         if !self.station().fresh.pop_if_newest(child) {
             return false;
         }
+        self.settle();
         child.set_started();
         self.switch_identity(child, active);
         runner::run_to_end(child);

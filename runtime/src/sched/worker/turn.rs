@@ -87,6 +87,7 @@ impl Worker {
             station.inbox.drain_to(&self.ready);
             self.spoken_to.set(true);
         }
+        self.settle();
         if let Some(place) = self.begin_round()
             && let Some(goroutine) = self.next_at(place)
         {
@@ -123,6 +124,7 @@ impl Worker {
             && matches!(why, Suspend::Yield | Suspend::Park)
             && goroutine.affinity() == Affinity::Worker
             && station.inbox.is_empty()
+            && !self.is_unsettled()
             && !station.is_surplus()
             && !self.shared.is_closed()
             && (self.begin_usual_round() || self.finds_nothing_elsewhere());

@@ -1,0 +1,93 @@
+//! A wake-up that is left out, because the worker itself comes to what was spawned sooner than whoever would be woken.
+//!
+//! A goroutine that accepts connections spawns one for each, and waits for the next. So its worker starts the new one
+//! within a few microseconds. To wake another worker for it would take longer, and cost more than the connection itself
+//! does in user mode. Hence: if a goroutine has given way promptly after nearly all of its latest spawns, nobody is woken
+//! for the next one, as long as it is alone in its queue. When the goroutine gives way, its worker runs what was
+//! spawned, or wakes somebody if others come first ([`Worker::settle`]). If it does not, the monitor wakes somebody at
+//! its next look.
+//!
+//! Of what waits in such a way there is at most one goroutine for each worker that is awake. So with as many stealable
+//! goroutines as there are workers somebody is woken for one of them, as before (invariant 5).
+
+use super::Worker;
+use crate::goroutine::GoroutineRef;
+use std::time::{Duration, Instant};
+
+/// What a wake-up takes.
+const PROMPT: Duration = Duration::from_micros(50);
+/// So often it has to have been prompt, more often than not ...
+const ENOUGH: u32 = 16;
+/// ... and more often does not count: one time in twenty that it was not is too much.
+const MOST: u32 = 64;
+
+/// What is known of the goroutine that spawned last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trust {
+    /// Only to be compared: it may have ended.
+    spawner: Option<GoroutineRef>,
+    /// How often it was prompt; halved each time that it was not.
+    prompt: u32,
+}
+
+impl Trust {
+    /// What is known of this one, which spawns.
+    fn in_spawner(self, spawner: Option<GoroutineRef>) -> Trust {
+        if self.spawner == spawner { self } else { Trust { spawner, prompt: 0 } }
+    }
+
+    fn is_enough(self) -> bool {
+        self.prompt >= ENOUGH
+    }
+
+    /// It has given way.
+    fn after(self, prompt: bool) -> Trust {
+        let prompt = if prompt { (self.prompt + 1).min(MOST) } else { self.prompt / 2 };
+        Trust { prompt, ..self }
+    }
+}
+
+impl Worker {
+    /// The current goroutine has spawned one, and there are workers that sleep, while nobody searches.
+    #[cold]
+    pub(super) fn wake_or_defer(&self) {
+        let station = self.station();
+        let trust = self.trust.get().in_spawner(self.current());
+        self.trust.set(trust);
+        if self.unsettled.get().is_none() {
+            self.unsettled.set(Some(Instant::now()));
+        }
+        if !trust.is_enough() || station.fresh.len() > 1 {
+            self.shared.notify_of(station);
+        }
+    }
+
+    /// Whether the current goroutine has not given way since such a spawn.
+    #[inline]
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled.get().is_some()
+    }
+
+    /// It does now.
+    #[inline]
+    pub(super) fn settle(&self) {
+        if let Some(since) = self.unsettled.get() {
+            self.settle_since(since);
+        }
+    }
+
+    #[cold]
+    fn settle_since(&self, since: Instant) {
+        self.unsettled.set(None);
+        self.trust.set(self.trust.get().after(since.elapsed() < PROMPT));
+        let station = self.station();
+        let waiting = station.spare_work();
+        let is_next = waiting == 1 && self.ready.is_empty() && self.hogs.is_empty();
+        if waiting > 0 && !is_next {
+            self.shared.notify_of(station);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
