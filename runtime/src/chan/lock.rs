@@ -97,7 +97,7 @@ impl BiasedLock {
     #[inline(always)]
     fn enter(&self, thread: usize) -> bool {
         self.inside.store(true, Ordering::Relaxed);
-        membarrier::light();
+        membarrier::light_as_registered();
         let enters = self.bias.load(Ordering::Relaxed) == thread;
         if enters {
             self.by_bias.set(true);
@@ -112,8 +112,9 @@ impl BiasedLock {
     fn consider(&self, thread: usize) {
         let bias = self.bias.load(Ordering::Relaxed);
         if bias == thread | CANDIDATE {
-            self.in_a_row.set(self.in_a_row.get() + 1);
-            if self.in_a_row.get() == ENOUGH {
+            self.in_a_row.set(self.in_a_row.get().saturating_add(1));
+            // Without a fence that costs nothing a bias would be no better than the lock.
+            if self.in_a_row.get() >= ENOUGH && membarrier::is_registered() {
                 self.bias.store(thread, Ordering::Relaxed);
             }
         } else if bias == FRESH || bias & CANDIDATE != 0 {

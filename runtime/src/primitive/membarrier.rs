@@ -39,6 +39,23 @@ pub(crate) fn light() {
     fence(Ordering::SeqCst);
 }
 
+/// Whether a light one costs nothing, from now on for ever.
+pub(crate) fn is_registered() -> bool {
+    #[cfg(not(loom))]
+    return REGISTERED.load(Ordering::Relaxed);
+    #[cfg(loom)]
+    true
+}
+
+/// A light one of a thread that has found that it costs nothing ([`is_registered`]).
+#[inline(always)]
+pub(crate) fn light_as_registered() {
+    #[cfg(not(loom))]
+    compiler_fence(Ordering::SeqCst);
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
 /// The other side.
 #[cfg(not(loom))]
 pub(crate) fn heavy() {

@@ -164,9 +164,18 @@ impl WaitQueue {
     /// If it is queued, then in this queue.
     #[inline]
     pub(crate) unsafe fn remove(&mut self, waiter: &Waiter) -> bool {
-        if !waiter.queued.get() {
-            return false;
+        let queued = waiter.queued.get();
+        if queued {
+            // SAFETY: by the contract above.
+            unsafe { self.unlink(waiter) };
         }
+        queued
+    }
+
+    /// # Safety
+    /// It is in this queue.
+    #[inline]
+    unsafe fn unlink(&mut self, waiter: &Waiter) {
         waiter.queued.set(false);
         let (previous, next) = (waiter.previous.get(), waiter.next.get());
         // SAFETY: null, or in the queue and so alive and ours by the lock (`push_back`).
@@ -182,7 +191,6 @@ impl WaitQueue {
             Some(after) => after.previous.set(previous),
             None => self.last = previous,
         }
-        true
     }
 
     /// Ends the wait of the first waiter that still waits. `hand_over` gets its slot; it may be called for
@@ -228,7 +236,7 @@ impl WaitQueue {
         // SAFETY: it is in the queue, and so alive and ours by the lock (`push_back`).
         let waiter = unsafe { &*waiter };
         // SAFETY: it is in this queue.
-        unsafe { self.remove(waiter) };
+        unsafe { self.unlink(waiter) };
         let ticket = waiter.ticket.get()?;
         hand_over(waiter.slot.get());
         waiter.verdict.set(verdict);

@@ -14,6 +14,7 @@ mod states {
 
     impl Counter {
         fn new() -> Counter {
+            membarrier::register();
             Counter(BiasedLock::new(), UnsafeCell::new(0))
         }
 

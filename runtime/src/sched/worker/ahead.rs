@@ -6,6 +6,7 @@
 //! fetched together before the first of them runs, and the frames of each while the one before it runs.
 
 use super::Worker;
+use crate::coroutine::Active;
 
 /// So many stacks are fetched together: their translations must not push one another out.
 const TOGETHER: usize = 64;
@@ -29,6 +30,15 @@ impl Worker {
     #[inline(always)]
     pub(super) fn prefetch_next(&self) {
         if self.cold.get() != 0 {
+            self.prefetch_cold();
+        }
+    }
+
+    /// The same; whoever gives way is about as deep as the next ones.
+    #[inline(always)]
+    pub(super) fn prefetch_next_after(&self, active: Active) {
+        if self.cold.get() != 0 {
+            self.depth.set(active.depth());
             self.prefetch_cold();
         }
     }

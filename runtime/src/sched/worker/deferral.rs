@@ -47,6 +47,14 @@ impl Trust {
     }
 }
 
+/// The current goroutine has spawned while somebody slept, and has not given way since.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unsettled {
+    since: Instant,
+    /// What `usual_rounds` was.
+    rounds: u32,
+}
+
 impl Worker {
     /// The current goroutine has spawned one, and there are workers that sleep, while nobody searches.
     #[cold]
@@ -54,31 +62,25 @@ impl Worker {
         let station = self.station();
         let trust = self.trust.get().in_spawner(self.current());
         self.trust.set(trust);
-        if self.unsettled.get().is_none() {
-            self.unsettled.set(Some(Instant::now()));
+        if !self.is_unsettled() {
+            // So that the next round notices, which has no time to look each time.
+            let rounds = self.usual_rounds.replace(0);
+            self.unsettled.set(Some(Unsettled { since: Instant::now(), rounds }));
         }
         if !trust.is_enough() || station.fresh.len() > 1 {
             self.shared.notify_of(station);
         }
     }
 
-    /// Whether the current goroutine has not given way since such a spawn.
-    #[inline]
     pub(super) fn is_unsettled(&self) -> bool {
         self.unsettled.get().is_some()
     }
 
-    /// It does now.
-    #[inline]
-    pub(super) fn settle(&self) {
-        if let Some(since) = self.unsettled.get() {
-            self.settle_since(since);
-        }
-    }
-
+    /// The goroutine gives way. False: there was nothing to settle.
     #[cold]
-    fn settle_since(&self, since: Instant) {
-        self.unsettled.set(None);
+    pub(super) fn settle(&self) -> bool {
+        let Some(Unsettled { since, rounds }) = self.unsettled.take() else { return false };
+        self.usual_rounds.set(rounds);
         self.trust.set(self.trust.get().after(since.elapsed() < PROMPT));
         let station = self.station();
         let waiting = station.spare_work();
@@ -86,6 +88,7 @@ impl Worker {
         if waiting > 0 && !is_next {
             self.shared.notify_of(station);
         }
+        true
     }
 }
 

@@ -34,7 +34,7 @@ use crate::primitive::atomic::Ordering;
 use crate::sched;
 use crate::stack;
 use crate::ticket::Request;
-use deferral::Trust;
+use deferral::{Trust, Unsettled};
 use placement::Pause;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -42,7 +42,6 @@ use std::process;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 use turn::Place;
 
 /// Ids taken at once from the process-wide counter.
@@ -83,7 +82,7 @@ pub(crate) struct Worker {
     put_off: Cell<u32>,
     /// How far the others were when its last search began, by their epochs.
     seen: RefCell<Vec<u64>>,
-    /// How deep the last goroutine was that parked here.
+    /// How deep one of the last goroutines was that gave way here.
     depth: Cell<usize>,
     /// How many of those that are ready may not be in the cache.
     cold: Cell<usize>,
@@ -91,8 +90,7 @@ pub(crate) struct Worker {
     sharing: Cell<Pause>,
     /// Whether whoever spawns here gives way soon.
     trust: Cell<Trust>,
-    /// When the current goroutine has spawned, while somebody slept.
-    unsettled: Cell<Option<Instant>>,
+    unsettled: Cell<Option<Unsettled>>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
@@ -280,7 +278,7 @@ impl Worker {
             unreachable!("only goroutines suspend")
         };
         if let Some(next) = self.successor(goroutine, why) {
-            return self.pass(goroutine, active, why, next);
+            return self.pass(goroutine, active, next);
         }
         // SAFETY: the current goroutine runs on this coroutine, which is a runner.
         unsafe { active.suspend::<GoroutineRef, Suspend>(why) };
@@ -317,7 +315,9 @@ impl Worker {
         if !self.station().fresh.pop_if_newest(child) {
             return false;
         }
-        self.settle();
+        if self.is_unsettled() {
+            self.settle();
+        }
         child.set_started();
         self.switch_identity(child, active);
         runner::run_to_end(child);

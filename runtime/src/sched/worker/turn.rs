@@ -55,7 +55,11 @@ impl Worker {
     /// A round begins: where, if not with the ready residents.
     #[inline]
     fn begin_round(&self) -> Option<Place> {
-        if self.begin_usual_round() { None } else { Some(self.begin_elsewhere()) }
+        if self.begin_usual_round() || (self.settle() && self.begin_usual_round()) {
+            None
+        } else {
+            Some(self.begin_elsewhere())
+        }
     }
 
     /// False: the round is to begin elsewhere, and has not begun.
@@ -87,7 +91,6 @@ impl Worker {
             station.inbox.drain_to(&self.ready);
             self.spoken_to.set(true);
         }
-        self.settle();
         if let Some(place) = self.begin_round()
             && let Some(goroutine) = self.next_at(place)
         {
@@ -124,7 +127,6 @@ impl Worker {
             && matches!(why, Suspend::Yield | Suspend::Park)
             && goroutine.affinity() == Affinity::Worker
             && station.inbox.is_empty()
-            && !self.is_unsettled()
             && !station.is_surplus()
             && !self.shared.is_closed()
             && (self.begin_usual_round() || self.finds_nothing_elsewhere());
@@ -139,17 +141,8 @@ impl Worker {
 
     /// The current goroutine stops and `next` goes on, without a turn of the loop between them.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn pass(
-        &self,
-        goroutine: GoroutineRef,
-        active: Active,
-        why: Suspend,
-        next: GoroutineRef,
-    ) {
-        if why == Suspend::Park {
-            self.depth.set(active.depth());
-        }
-        self.prefetch_next();
+    pub(super) fn pass(&self, goroutine: GoroutineRef, active: Active, next: GoroutineRef) {
+        self.prefetch_next_after(active);
         let Some(runner) = next.coroutine().take() else {
             let _not_the_goroutines_fault = AbortOnUnwind;
             unreachable!("a started goroutine has a stack")
@@ -174,6 +167,9 @@ impl Worker {
     /// caller is on a goroutine's stack.
     #[cold]
     fn finds_nothing_elsewhere(&self) -> bool {
+        if self.is_unsettled() {
+            return false;
+        }
         if let Place::Events = self.place.get() {
             // An event may wake a task, which is user code and needs more stack than a goroutine may have.
             let station = self.station();
