@@ -13,7 +13,7 @@
 
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Suspend, WaitReason};
 use crate::primitive::membarrier;
-use crate::sched::{self, Reference, Station, current};
+use crate::sched::{self, Leave, Reference, Station, current};
 use crate::ticket::thread::ThreadParker;
 use crate::ticket::{Cause, Listen, Request, Settled, Ticket};
 use std::mem::ManuallyDrop;
@@ -80,14 +80,37 @@ impl Parking {
 
     /// Waits until the park ends, or until the deadline. One in the past ends it at once, unless it has
     /// ended otherwise before.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn wait(self, reason: WaitReason, deadline: Option<Instant>) -> Cause {
+        let ticket = self.ticket;
+        // SAFETY: it goes at once.
+        match unsafe { self.begin_wait(reason, deadline) } {
+            Waiting::Over(cause) => cause,
+            Waiting::Leave(leave) => {
+                // SAFETY: just made for the caller, which parks.
+                unsafe { leave.go(Suspend::Park) };
+                end_wait(ticket)
+            }
+        }
+    }
+
+    /// Waits, or prepares for it.
+    ///
+    /// # Safety
+    /// If it is told to leave, the goroutine [goes](Leave::go) to park before it does anything else.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) unsafe fn begin_wait(
+        self,
+        reason: WaitReason,
+        deadline: Option<Instant>,
+    ) -> Waiting {
         let parking = ManuallyDrop::new(self);
         match (parking.owner(), deadline) {
-            (Owner::Thread(thread), deadline) => thread.block(deadline),
-            (Owner::Goroutine(goroutine), None) => suspend(goroutine, reason),
+            (Owner::Thread(thread), deadline) => Waiting::Over(thread.block(deadline)),
+            // SAFETY: by the contract above.
+            (Owner::Goroutine(goroutine), None) => unsafe { begin_to_park(goroutine, reason) },
             (Owner::Goroutine(goroutine), Some(deadline)) => {
-                parking.suspend_until(goroutine, reason, deadline)
+                Waiting::Over(parking.suspend_until(goroutine, reason, deadline))
             }
         }
     }
@@ -111,7 +134,7 @@ impl Parking {
         let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
         let station: *const Station = worker.station();
         let key = worker.station().insert_timer(deadline, self.ticket);
-        let cause = suspend(goroutine, reason);
+        let cause = park_here(goroutine, reason);
         if cause != Cause::Timeout {
             // SAFETY: a station lives as long as its runtime, which goes on as long as this goroutine.
             unsafe { &*station }.cancel_timer(key);
@@ -150,30 +173,76 @@ fn give_way() {
     }
 }
 
-#[inline]
-fn suspend(goroutine: GoroutineRef, reason: WaitReason) -> Cause {
+/// How a wait began.
+pub(crate) enum Waiting {
+    /// The goroutine has to leave. When it runs again, the wait [has ended](end_wait).
+    Leave(Leave),
+    /// It has ended for that cause.
+    Over(Cause),
+}
+
+/// # Safety
+/// As for [`Parking::begin_wait`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn begin_to_park(goroutine: GoroutineRef, reason: WaitReason) -> Waiting {
     if goroutine.affinity() == Affinity::Worker
         && let Settled::Ended(cause) = goroutine.parker().look_at_requests()
     {
         give_way();
-        return cause;
+        return Waiting::Over(cause);
     }
-    switch_away(goroutine, reason)
+    // SAFETY: by the contract above.
+    Waiting::Leave(unsafe { prepare_to_leave(goroutine, reason) })
 }
 
-/// Lets others run until somebody makes the goroutine runnable.
-#[inline]
-fn switch_away(goroutine: GoroutineRef, reason: WaitReason) -> Cause {
+/// # Safety
+/// As for [`Worker::prepare`](sched::Worker::prepare), which it is for [`Suspend::Park`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn prepare_to_leave(goroutine: GoroutineRef, reason: WaitReason) -> Leave {
     debug_assert!(!thread::panicking(), "nothing panics while a park is open");
     let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
     goroutine.set_reason(reason);
-    worker.suspend(Suspend::Park);
+    // SAFETY: by the contract above.
+    unsafe { worker.prepare(Suspend::Park) }
+}
+
+/// Why the park of this ticket has ended, whose owner is a goroutine that has left and runs again.
+#[inline]
+pub(crate) fn end_wait(ticket: Ticket) -> Cause {
+    match GoroutineRef::of_ticket(ticket) {
+        Some(goroutine) => end_park(goroutine),
+        None => unreachable!("a thread does not leave"),
+    }
+}
+
+#[inline]
+fn end_park(goroutine: GoroutineRef) -> Cause {
     // Once more, for the case that it was made runnable before it said why it waits.
     goroutine.set_reason(WaitReason::None);
     match goroutine.parker().cause() {
         Some(cause) => cause,
         None => unreachable!("a goroutine goes on only when its park has ended"),
     }
+}
+
+/// Both halves of a wait without a deadline.
+fn park_here(goroutine: GoroutineRef, reason: WaitReason) -> Cause {
+    // SAFETY: it goes at once.
+    match unsafe { begin_to_park(goroutine, reason) } {
+        Waiting::Over(cause) => cause,
+        Waiting::Leave(leave) => {
+            // SAFETY: just made for the caller, which parks.
+            unsafe { leave.go(Suspend::Park) };
+            end_park(goroutine)
+        }
+    }
+}
+
+/// Lets others run until somebody makes the goroutine runnable.
+fn switch_away(goroutine: GoroutineRef, reason: WaitReason) -> Cause {
+    // SAFETY: one after the other.
+    unsafe { prepare_to_leave(goroutine, reason).go(Suspend::Park) };
+    end_park(goroutine)
 }
 
 /// Unwinds the goroutine if that is why its park ended. To be called after the clean-up.

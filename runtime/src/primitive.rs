@@ -11,7 +11,7 @@ pub(crate) mod lock;
 pub(crate) mod membarrier;
 pub(crate) mod pool;
 
-pub(crate) use lock::{Lock, Locked, RawLock};
+pub(crate) use lock::{Guard, Lock, Locked, RawLock};
 
 /// A `const fn`, which it cannot be under loom, whose atomics are objects of the model.
 macro_rules! const_unless_loom {

@@ -20,10 +20,11 @@
 //! other one's frame.
 
 use super::lock::ChanLock;
-use crate::goroutine::WaitReason;
-use crate::park::{self, Parking};
-use crate::primitive::Locked;
+use crate::goroutine::{Suspend, WaitReason};
+use crate::park::{self, Parking, Waiting};
 use crate::primitive::atomic::{AtomicUsize, Ordering};
+use crate::primitive::{Guard, Locked};
+use crate::sched::Leave;
 use crate::ticket::Cause;
 use crate::waitq::{Verdict, WaitQueue, Waiter, Wake};
 use std::collections::VecDeque;
@@ -48,6 +49,14 @@ pub(super) enum Refused {
     /// Without waiting it cannot.
     NotNow,
     Timeout,
+}
+
+/// How a send or receive begins.
+enum Begun {
+    /// It is done, or was refused.
+    Over(Option<Refused>),
+    /// The goroutine has to leave. When it is back, the end follows.
+    Leave(Leave),
 }
 
 /// What an attempt under the lock came to.
@@ -96,6 +105,38 @@ pub(super) struct State<T> {
 }
 
 impl<T> State<T> {
+    /// The usual case of [`send`](Self::send): there is room, and nobody waits. Then the value at `slot` has moved.
+    ///
+    /// # Safety
+    /// As for that.
+    #[inline(always)]
+    unsafe fn buffer_from(&mut self, slot: *mut T, capacity: usize) -> bool {
+        let usual = !self.closed && self.receivers.is_empty() && self.buffer.len() < capacity;
+        if usual {
+            // SAFETY: by the contract above; the caller takes it as moved.
+            self.buffer.push_back(unsafe { slot.read() });
+        }
+        usual
+    }
+
+    /// The usual case of [`receive`](Self::receive): there is a value, and nobody waits. Then it was moved to `slot`.
+    ///
+    /// # Safety
+    /// As for that.
+    #[inline(always)]
+    unsafe fn unbuffer_to(&mut self, slot: *mut T) -> bool {
+        if !self.senders.is_empty() {
+            return false;
+        }
+        let value = self.buffer.pop_front();
+        let usual = value.is_some();
+        if let Some(value) = value {
+            // SAFETY: by the contract above.
+            unsafe { slot.write(value) };
+        }
+        usual
+    }
+
     /// Sends the value at `slot`. When that is done, it has moved away.
     ///
     /// # Safety
@@ -236,7 +277,8 @@ impl<T> Chan<T> {
     }
 
     /// Sends, and gives the value back if that was refused.
-    #[inline]
+    // With the switch in it, see `sched/worker/leave.rs`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn send(&self, value: T, wait: Wait) -> Result<(), (Refused, T)> {
         // Never moved again: servers get its address. And once it is theirs this is only memory: a `Box` must
         // not even be forgotten here, when its new owner may have freed what it points to.
@@ -244,82 +286,213 @@ impl<T> Chan<T> {
         let slot = value.as_mut_ptr();
         let mut state = self.state.lock();
         // SAFETY: the value is there.
+        if unsafe { state.buffer_from(slot, self.capacity) } {
+            return Ok(());
+        }
+        let mut waiter = MaybeUninit::uninit();
+        // SAFETY: the value is there, and stays on this frame, as does the waiter. It goes at once.
+        let refused = match unsafe { self.begin_send(state, slot, &mut waiter, wait) } {
+            Begun::Over(refused) => refused,
+            Begun::Leave(leave) => {
+                // SAFETY: just made for the caller, which parks.
+                unsafe { leave.go(Suspend::Park) };
+                // SAFETY: it has waited with that.
+                unsafe { self.end_send(waiter.assume_init_ref()) }
+            }
+        };
+        match refused {
+            // It has moved.
+            None => Ok(()),
+            // SAFETY: it has not moved, and nobody knows its address any more.
+            Some(why) => Err((why, unsafe { value.assume_init() })),
+        }
+    }
+
+    /// Sends the value at `slot`, waits until that is done, or prepares to wait. If it was refused, it has not moved.
+    ///
+    /// # Safety
+    /// * `slot` holds a value. It and the waiter stay where they are until this is over, which it is if it says so, and
+    ///   else after [`end_send`](Self::end_send).
+    /// * If it is told to leave, the goroutine [goes](Leave::go) to park before it does anything else.
+    // Not inlined, so that the usual case can be, and the switch.
+    #[inline(never)]
+    unsafe fn begin_send(
+        &self,
+        state: Guard<'_, State<T>, ChanLock>,
+        slot: *mut T,
+        waiter: &mut MaybeUninit<Waiter>,
+        wait: Wait,
+    ) -> Begun {
+        let mut state = state;
+        // SAFETY: the value is there.
         match unsafe { state.send(slot, self.capacity) }.in_time(self) {
             Attempt::Done(wake) => {
                 drop(state);
                 wake.wake();
-                Ok(())
+                Begun::Over(None)
             }
-            Attempt::Closed => {
-                drop(state);
-                // SAFETY: it has not moved.
-                Err((Refused::Closed, unsafe { value.assume_init() }))
-            }
+            Attempt::Closed => Begun::Over(Some(Refused::Closed)),
             Attempt::MustWait => {
                 let Wait::Until(deadline) = wait else {
-                    drop(state);
-                    // SAFETY: it has not moved.
-                    return Err((Refused::NotNow, unsafe { value.assume_init() }));
+                    return Begun::Over(Some(Refused::NotNow));
                 };
                 let parking = Parking::open();
-                let waiter = Waiter::new();
+                let waiter = waiter.write(Waiter::new());
                 waiter.prepare(parking.ticket(), slot.cast());
-                // SAFETY: it stays on this frame, which is left only when it was served or delisted below.
-                unsafe { state.enlist_sender(&waiter) };
+                // SAFETY: it stays there, by the contract above, until it was served or delisted in `end_send`.
+                unsafe { state.enlist_sender(waiter) };
                 drop(state);
-                let cause = parking.wait(WaitReason::Send, self.sooner(deadline));
-                if cause == Cause::Notified {
-                    if waiter.verdict() == Verdict::Closed {
-                        // SAFETY: it has not moved.
-                        return Err((Refused::Closed, unsafe { value.assume_init() }));
+                // SAFETY: by the contract above.
+                match unsafe { parking.begin_wait(WaitReason::Send, self.sooner(deadline)) } {
+                    Waiting::Leave(leave) => Begun::Leave(leave),
+                    Waiting::Over(cause) => {
+                        // SAFETY: it was enlisted.
+                        Begun::Over(unsafe { self.end_send_for(cause, waiter) })
                     }
-                    // It went with the claim.
-                    return Ok(());
                 }
-                // SAFETY: it was enlisted there.
-                unsafe { self.state.lock().delist_sender(&waiter) };
-                // SAFETY: it has not moved, and nobody knows its address any more.
-                let value = unsafe { value.assume_init() };
-                park::unwind_if_cancelled(cause);
-                Err((self.timed_out(), value))
             }
         }
     }
 
+    /// Whether the value was refused.
+    ///
+    /// # Safety
+    /// The goroutine has left as [`begin_send`](Self::begin_send) has told it, with this waiter.
     #[inline]
+    unsafe fn end_send(&self, waiter: &Waiter) -> Option<Refused> {
+        // SAFETY: by the contract above.
+        unsafe { self.end_send_for(end_wait(waiter), waiter) }
+    }
+
+    /// The same, when the wait has ended for that cause.
+    ///
+    /// # Safety
+    /// The waiter was enlisted among the senders.
+    #[inline]
+    unsafe fn end_send_for(&self, cause: Cause, waiter: &Waiter) -> Option<Refused> {
+        if cause == Cause::Notified {
+            return (waiter.verdict() == Verdict::Closed).then_some(Refused::Closed);
+        }
+        // SAFETY: by the contract above.
+        Some(unsafe { self.give_up_send(cause, waiter) })
+    }
+
+    /// # Safety
+    /// As for [`end_send_for`](Self::end_send_for).
+    #[cold]
+    unsafe fn give_up_send(&self, cause: Cause, waiter: &Waiter) -> Refused {
+        // SAFETY: by the contract above.
+        unsafe { self.state.lock().delist_sender(waiter) };
+        if cause == Cause::Cancelled {
+            // SAFETY: it has not moved, and the sender does not come back to it.
+            let _lost = unsafe { waiter.slot().cast::<T>().read() };
+            park::unwind_if_cancelled(cause);
+        }
+        self.timed_out()
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn receive(&self, wait: Wait) -> Result<T, Refused> {
         let mut room = MaybeUninit::<T>::uninit();
         let slot = room.as_mut_ptr();
         let mut state = self.state.lock();
         // SAFETY: there is room.
+        if unsafe { state.unbuffer_to(slot) } {
+            // SAFETY: a value was moved here.
+            return Ok(unsafe { room.assume_init() });
+        }
+        let mut waiter = MaybeUninit::uninit();
+        // SAFETY: there is room, on this frame, where it stays, as does the waiter. It goes at once.
+        let refused = match unsafe { self.begin_receive(state, slot, &mut waiter, wait) } {
+            Begun::Over(refused) => refused,
+            Begun::Leave(leave) => {
+                // SAFETY: just made for the caller, which parks.
+                unsafe { leave.go(Suspend::Park) };
+                // SAFETY: it has waited with that.
+                unsafe { self.end_receive(waiter.assume_init_ref()) }
+            }
+        };
+        match refused {
+            // SAFETY: a value was moved here.
+            None => Ok(unsafe { room.assume_init() }),
+            Some(why) => Err(why),
+        }
+    }
+
+    /// Receives a value to `slot`, waits until that is done, or prepares to wait.
+    ///
+    /// # Safety
+    /// As for [`begin_send`](Self::begin_send), but `slot` is room for a value.
+    #[inline(never)]
+    unsafe fn begin_receive(
+        &self,
+        state: Guard<'_, State<T>, ChanLock>,
+        slot: *mut T,
+        waiter: &mut MaybeUninit<Waiter>,
+        wait: Wait,
+    ) -> Begun {
+        let mut state = state;
+        // SAFETY: there is room.
         match unsafe { state.receive(slot, self.capacity) }.in_time(self) {
             Attempt::Done(wake) => {
                 drop(state);
                 wake.wake();
+                Begun::Over(None)
             }
-            Attempt::Closed => return Err(Refused::Closed),
+            Attempt::Closed => Begun::Over(Some(Refused::Closed)),
             Attempt::MustWait => {
-                let Wait::Until(deadline) = wait else { return Err(Refused::NotNow) };
+                let Wait::Until(deadline) = wait else {
+                    return Begun::Over(Some(Refused::NotNow));
+                };
                 let parking = Parking::open();
-                let waiter = Waiter::new();
+                let waiter = waiter.write(Waiter::new());
                 waiter.prepare(parking.ticket(), slot.cast());
-                // SAFETY: as in `send`.
-                unsafe { state.enlist_receiver(&waiter) };
+                // SAFETY: as in `begin_send`.
+                unsafe { state.enlist_receiver(waiter) };
                 drop(state);
-                let cause = parking.wait(WaitReason::Receive, self.sooner(deadline));
-                if cause != Cause::Notified {
-                    // SAFETY: it was enlisted there.
-                    unsafe { self.state.lock().delist_receiver(&waiter) };
-                    park::unwind_if_cancelled(cause);
-                    return Err(self.timed_out());
-                }
-                if waiter.verdict() == Verdict::Closed {
-                    return Err(Refused::Closed);
+                // SAFETY: by the contract above.
+                match unsafe { parking.begin_wait(WaitReason::Receive, self.sooner(deadline)) } {
+                    Waiting::Leave(leave) => Begun::Leave(leave),
+                    Waiting::Over(cause) => {
+                        // SAFETY: it was enlisted.
+                        Begun::Over(unsafe { self.end_receive_for(cause, waiter) })
+                    }
                 }
             }
         }
-        // SAFETY: done, or served: a value was moved here.
-        Ok(unsafe { room.assume_init() })
+    }
+
+    /// Whether there is no value.
+    ///
+    /// # Safety
+    /// The goroutine has left as [`begin_receive`](Self::begin_receive) has told it, with this waiter.
+    #[inline]
+    unsafe fn end_receive(&self, waiter: &Waiter) -> Option<Refused> {
+        // SAFETY: by the contract above.
+        unsafe { self.end_receive_for(end_wait(waiter), waiter) }
+    }
+
+    /// The same, when the wait has ended for that cause.
+    ///
+    /// # Safety
+    /// The waiter was enlisted among the receivers.
+    #[inline]
+    unsafe fn end_receive_for(&self, cause: Cause, waiter: &Waiter) -> Option<Refused> {
+        if cause == Cause::Notified {
+            return (waiter.verdict() == Verdict::Closed).then_some(Refused::Closed);
+        }
+        // SAFETY: by the contract above.
+        Some(unsafe { self.give_up_receive(cause, waiter) })
+    }
+
+    /// # Safety
+    /// As for [`end_receive_for`](Self::end_receive_for).
+    #[cold]
+    unsafe fn give_up_receive(&self, cause: Cause, waiter: &Waiter) -> Refused {
+        // SAFETY: by the contract above.
+        unsafe { self.state.lock().delist_receiver(waiter) };
+        park::unwind_if_cancelled(cause);
+        self.timed_out()
     }
 
     /// A value was received by a future that did not live to see it: the next one gets it. For that the
@@ -406,6 +579,15 @@ impl<T> Chan<T> {
         if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.abandon();
         }
+    }
+}
+
+/// Why the park of a waiter has ended that has left and is back.
+#[inline]
+fn end_wait(waiter: &Waiter) -> Cause {
+    match waiter.ticket() {
+        Some(ticket) => park::end_wait(ticket),
+        None => unreachable!("it was enlisted with one"),
     }
 }
 

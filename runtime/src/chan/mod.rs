@@ -145,7 +145,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// The channel is closed.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.chan.send(value, Wait::Until(None)).map_err(|(_closed, value)| SendError(value))
     }
@@ -233,7 +233,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// The channel is closed and empty.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.receive(Wait::Until(None)).map_err(|_closed| RecvError)
     }
@@ -272,7 +272,7 @@ impl<T> Receiver<T> {
         })
     }
 
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn receive(&self, wait: Wait) -> Result<T, Refused> {
         match &self.flavor {
             Flavor::Chan(chan) => chan.receive(wait),

@@ -80,7 +80,7 @@ pub(crate) enum Affinity {
 }
 
 /// The coroutine that runs one goroutine after another on its stack (`sched/runner.rs`).
-pub(crate) type Runner = Coroutine<GoroutineRef, Suspend, Infallible>;
+pub(crate) type Runner = Coroutine<Option<GoroutineRef>, Suspend, Infallible>;
 
 /// Why a goroutine gave its worker back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

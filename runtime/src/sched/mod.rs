@@ -34,7 +34,7 @@ pub(crate) use reference::Reference;
 pub(crate) use runner::unjoined;
 pub(crate) use spawn::{Settings, spawn};
 pub(crate) use station::Station;
-pub(crate) use worker::Worker;
+pub(crate) use worker::{Leave, Worker};
 
 use crate::goroutine::{Affinity, GoroutineRef, WaitReason};
 use crate::poll::Poller;

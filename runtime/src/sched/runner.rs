@@ -29,20 +29,22 @@ pub(super) unsafe fn retire(runners: impl IntoIterator<Item = Runner>) {
     stack::release_batch(runners.into_iter().map(|runner| unsafe { runner.abandon() }));
 }
 
-fn body(yielder: &Yielder<GoroutineRef, Suspend>, first: GoroutineRef) -> Infallible {
+/// It is resumed with a goroutine to begin with; one that goes on needs none.
+fn body(
+    yielder: &Yielder<Option<GoroutineRef>, Suspend>,
+    first: Option<GoroutineRef>,
+) -> Infallible {
     let active = yielder.as_active();
-    let mut goroutine = first;
+    let mut next = first;
     loop {
+        let Some(goroutine) = next else { unreachable!("a free runner gets a goroutine") };
         let affinity = goroutine.affinity();
         run_to_end(goroutine);
-        goroutine = match this_worker().next_on(active, affinity) {
-            Some(next) => next,
-            None => {
-                let why = Suspend::Finished(affinity);
-                // SAFETY: this is the runner's own frame, and these are its types.
-                unsafe { active.suspend::<GoroutineRef, Suspend>(why) }
-            }
-        };
+        next = this_worker().next_on(active, affinity).or_else(|| {
+            let why = Suspend::Finished(affinity);
+            // SAFETY: this is the runner's own frame, and these are its types.
+            unsafe { active.suspend::<Option<GoroutineRef>, Suspend>(why) }
+        });
     }
 }
 

@@ -72,6 +72,17 @@ impl Waiter {
         self.verdict.set(Verdict::None);
     }
 
+    /// Whose park it waits with.
+    #[inline]
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        self.ticket.get()
+    }
+
+    /// What it was prepared with.
+    pub(crate) fn slot(&self) -> *mut () {
+        self.slot.get()
+    }
+
     /// What the server left. See the head of this file for when it counts.
     #[inline]
     pub(crate) fn verdict(&self) -> Verdict {

@@ -18,6 +18,7 @@
 
 mod ahead;
 mod deferral;
+mod leave;
 mod placement;
 mod rest;
 mod turn;
@@ -28,13 +29,14 @@ use super::station::Station;
 use super::{Refusal, Shared, current, runner};
 use crate::coroutine::Active;
 use crate::goroutine::pool::Cache;
-use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner, Suspend};
+use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner};
 use crate::primitive::Random;
 use crate::primitive::atomic::Ordering;
 use crate::sched;
 use crate::stack;
 use crate::ticket::Request;
 use deferral::{Trust, Unsettled};
+pub(crate) use leave::Leave;
 use placement::Pause;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -267,21 +269,6 @@ impl Worker {
     pub(super) fn push_migratable(&self, goroutine: GoroutineRef) {
         self.station().ready.push(goroutine);
         self.shared.notify_of(self.station());
-    }
-
-    /// Gives the worker back. Returns when the goroutine runs again, maybe on another worker.
-    // Inlined: a return behind a switch goes elsewhere than the processor expects, so there should be few of them. Not
-    // where frames are as large as they are without optimisation.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn suspend(&self, why: Suspend) {
-        let (Some(active), Some(goroutine)) = (self.active.get(), self.current()) else {
-            unreachable!("only goroutines suspend")
-        };
-        if let Some(next) = self.successor(goroutine, why) {
-            return self.pass(goroutine, active, next);
-        }
-        // SAFETY: the current goroutine runs on this coroutine, which is a runner.
-        unsafe { active.suspend::<GoroutineRef, Suspend>(why) };
     }
 
     /// Whether what runs has had its time slice.

@@ -139,24 +139,28 @@ impl Worker {
         self.ready.pop_front()
     }
 
-    /// The current goroutine stops and `next` goes on, without a turn of the loop between them.
+    /// From here on `next` is the current goroutine instead, without a turn of the loop between them; the coroutine of
+    /// that one.
+    ///
+    /// # Safety
+    /// `active` passes to that coroutine at once.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn pass(&self, goroutine: GoroutineRef, active: Active, next: GoroutineRef) {
+    pub(super) unsafe fn hand_on(
+        &self,
+        goroutine: GoroutineRef,
+        active: Active,
+        next: GoroutineRef,
+    ) -> Active {
         self.prefetch_next_after(active);
         let Some(runner) = next.coroutine().take() else {
             let _not_the_goroutines_fault = AbortOnUnwind;
             unreachable!("a started goroutine has a stack")
         };
-        // SAFETY: the caller runs on a runner, the current goroutine's. The other one is suspended, and its goroutine a
-        // resident of this worker, as the current one is: both were resumed by the loop in `run`, on this thread, and only
-        // the goroutines have their runners. No runner is closed, or shared. What the loop resumed stands for the other
-        // one from now on.
-        unsafe {
-            let (stopped, active_next) = runner.swap(active);
-            goroutine.coroutine().set(Some(stopped));
-            self.begin_turn(next, active_next);
-            active.pass(active_next, next);
-        }
+        // SAFETY: by the contract above. What the loop resumed stands for the other one from now on.
+        let (stopped, active_next) = unsafe { runner.swap(active) };
+        goroutine.coroutine().set(Some(stopped));
+        self.begin_turn(next, active_next);
+        active_next
     }
 
     fn next_hog(&self) -> Option<GoroutineRef> {
@@ -352,7 +356,7 @@ impl Worker {
             cancel_here(goroutine);
         }
         self.begin_turn(goroutine, runner.as_active());
-        let Step::Yielded(why) = runner.resume(goroutine);
+        let Step::Yielded(why) = runner.resume(Some(goroutine));
         let station = self.station();
         station.running.store(ptr::null_mut(), Ordering::Relaxed);
         self.active.set(None);
