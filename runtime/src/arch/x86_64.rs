@@ -307,7 +307,7 @@ pub(crate) fn stack_pointer() -> usize {
 }
 
 /// Where the calling thread's own data is: no two threads that live at the same time have it at the same place. It is a
-/// multiple of 16. Not taken for constant within a function: a goroutine may go on at another thread.
+/// multiple of 16. Not taken for constant within a function (no `pure`): a goroutine may go on at another thread.
 #[inline(always)]
 pub(crate) fn thread_pointer() -> usize {
     let pointer: usize;

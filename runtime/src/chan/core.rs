@@ -290,14 +290,16 @@ impl<T> Chan<T> {
             return Ok(());
         }
         let mut waiter = MaybeUninit::uninit();
+        // From here on known by this pointer only: others come to it behind the lock.
+        let waiter = waiter.as_mut_ptr();
         // SAFETY: the value is there, and stays on this frame, as does the waiter. It goes at once.
-        let refused = match unsafe { self.begin_send(state, slot, &mut waiter, wait) } {
+        let refused = match unsafe { self.begin_send(state, slot, waiter, wait) } {
             Begun::Over(refused) => refused,
             Begun::Leave(leave) => {
                 // SAFETY: just made for the caller, which parks.
                 unsafe { leave.go(Suspend::Park) };
                 // SAFETY: it has waited with that.
-                unsafe { self.end_send(waiter.assume_init_ref()) }
+                unsafe { self.end_send(&*waiter) }
             }
         };
         match refused {
@@ -311,8 +313,8 @@ impl<T> Chan<T> {
     /// Sends the value at `slot`, waits until that is done, or prepares to wait. If it was refused, it has not moved.
     ///
     /// # Safety
-    /// * `slot` holds a value. It and the waiter stay where they are until this is over, which it is if it says so, and
-    ///   else after [`end_send`](Self::end_send).
+    /// * `slot` holds a value, and `waiter` is room for one. Both stay where they are until this is over, which it is if it
+    ///   says so, and else after [`end_send`](Self::end_send).
     /// * If it is told to leave, the goroutine [goes](Leave::go) to park before it does anything else.
     // Not inlined, so that the usual case can be, and the switch.
     #[inline(never)]
@@ -320,7 +322,7 @@ impl<T> Chan<T> {
         &self,
         state: Guard<'_, State<T>, ChanLock>,
         slot: *mut T,
-        waiter: &mut MaybeUninit<Waiter>,
+        waiter: *mut Waiter,
         wait: Wait,
     ) -> Begun {
         let mut state = state;
@@ -337,7 +339,11 @@ impl<T> Chan<T> {
                     return Begun::Over(Some(Refused::NotNow));
                 };
                 let parking = Parking::open();
-                let waiter = waiter.write(Waiter::new());
+                // SAFETY: there is room for one, and nobody knows it yet.
+                let waiter = unsafe {
+                    waiter.write(Waiter::new());
+                    &*waiter
+                };
                 waiter.prepare(parking.ticket(), slot.cast());
                 // SAFETY: it stays there, by the contract above, until it was served or delisted in `end_send`.
                 unsafe { state.enlist_sender(waiter) };
@@ -402,14 +408,16 @@ impl<T> Chan<T> {
             return Ok(unsafe { room.assume_init() });
         }
         let mut waiter = MaybeUninit::uninit();
+        // From here on known by this pointer only: others come to it behind the lock.
+        let waiter = waiter.as_mut_ptr();
         // SAFETY: there is room, on this frame, where it stays, as does the waiter. It goes at once.
-        let refused = match unsafe { self.begin_receive(state, slot, &mut waiter, wait) } {
+        let refused = match unsafe { self.begin_receive(state, slot, waiter, wait) } {
             Begun::Over(refused) => refused,
             Begun::Leave(leave) => {
                 // SAFETY: just made for the caller, which parks.
                 unsafe { leave.go(Suspend::Park) };
                 // SAFETY: it has waited with that.
-                unsafe { self.end_receive(waiter.assume_init_ref()) }
+                unsafe { self.end_receive(&*waiter) }
             }
         };
         match refused {
@@ -428,7 +436,7 @@ impl<T> Chan<T> {
         &self,
         state: Guard<'_, State<T>, ChanLock>,
         slot: *mut T,
-        waiter: &mut MaybeUninit<Waiter>,
+        waiter: *mut Waiter,
         wait: Wait,
     ) -> Begun {
         let mut state = state;
@@ -445,7 +453,11 @@ impl<T> Chan<T> {
                     return Begun::Over(Some(Refused::NotNow));
                 };
                 let parking = Parking::open();
-                let waiter = waiter.write(Waiter::new());
+                // SAFETY: there is room for one, and nobody knows it yet.
+                let waiter = unsafe {
+                    waiter.write(Waiter::new());
+                    &*waiter
+                };
                 waiter.prepare(parking.ticket(), slot.cast());
                 // SAFETY: as in `begin_send`.
                 unsafe { state.enlist_receiver(waiter) };

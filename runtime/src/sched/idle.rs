@@ -37,7 +37,7 @@
 //!
 //! * *Deferred*: who spawns only one, and is known to give way at once, wakes nobody until it does (`worker/deferral.rs`).
 //!   Its own worker then takes what was pushed, or notifies as if it were pushed at that moment. While it does not give way
-//!   the claim does not hold for that one goroutine. The monitor notifies at each look if anything waits.
+//!   the claim does not hold for that one goroutine, for at most a tick: the monitor notifies at each look if anything waits.
 //!
 //! A sleeper's inbox is not covered by this: whoever pushes there wakes that very worker.
 //!

@@ -242,8 +242,11 @@ impl Watch {
             shared.retry_postponed();
         }
         if self.anything_waits() {
-            // Whoever has spawned it was expected to give way, and nobody was woken.
-            shared.notify();
+            // Whoever has spawned it was expected to give way, and nobody was woken. Where there is only a little, nappers
+            // will see to it.
+            shared.notify_unless(|| {
+                shared.injector.is_empty() && shared.stations().iter().all(|s| s.has_little())
+            });
         }
         let settled = self.adjust(workers);
         running > 0 || postponed || !settled

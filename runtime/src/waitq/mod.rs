@@ -38,7 +38,7 @@ pub(crate) enum Verdict {
     Closed,
 }
 
-/// The node of one who waits. Touched under the queue's lock once it is enlisted.
+/// The node of one who waits. Touched under the queue's lock once it is enlisted, but for what its owner may look at.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     ticket: Cell<Option<Ticket>>,
@@ -72,7 +72,7 @@ impl Waiter {
         self.verdict.set(Verdict::None);
     }
 
-    /// Whose park it waits with.
+    /// Whose park it waits with. That one may ask without the lock: nobody changes it after [`prepare`](Self::prepare).
     #[inline]
     pub(crate) fn ticket(&self) -> Option<Ticket> {
         self.ticket.get()

@@ -19,7 +19,7 @@ const PROMPT: Duration = Duration::from_micros(50);
 /// So often it has to have been prompt, more often than not ...
 const ENOUGH: u32 = 16;
 /// ... and more often does not count: one time in twenty that it was not is too much.
-const MOST: u32 = 64;
+const MOST: u32 = 32;
 
 /// What is known of the goroutine that spawned last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,7 +76,7 @@ impl Worker {
         self.unsettled.get().is_some()
     }
 
-    /// The goroutine gives way. False: there was nothing to settle.
+    /// The goroutine gives way, or runs in place what it has spawned. False: there was nothing to settle.
     #[cold]
     pub(super) fn settle(&self) -> bool {
         let Some(Unsettled { since, rounds }) = self.unsettled.take() else { return false };
@@ -84,7 +84,8 @@ impl Worker {
         self.trust.set(self.trust.get().after(since.elapsed() < PROMPT));
         let station = self.station();
         let waiting = station.spare_work();
-        let is_next = waiting == 1 && self.ready.is_empty() && self.hogs.is_empty();
+        // If the next round begins elsewhere, what it finds there comes first.
+        let is_next = waiting == 1 && rounds > 0 && self.ready.is_empty() && self.hogs.is_empty();
         if waiting > 0 && !is_next {
             self.shared.notify_of(station);
         }

@@ -12,9 +12,9 @@
 //! `turn.rs` chooses, starts and resumes; `leave.rs` is how a goroutine gives the worker back; `placement.rs` says where
 //! a goroutine starts, and so stays; `deferral.rs` when nobody is woken for it; `ahead.rs` has the memory of those
 //! fetched that are next; `rest.rs` searches, sleeps and ends. Everything here runs on the worker's own stack, except what
-//! a goroutine calls: [`Worker::spawn`], [`Worker::prepare`] and [`Worker::suspend`], [`Worker::ready`],
-//! [`Worker::run_in_place`]. After `suspend` a migratable goroutine may be on another worker, so it must not use `self`
-//! any more.
+//! a goroutine calls, and what that calls: [`Worker::spawn`], [`Worker::prepare`] and [`Worker::suspend`],
+//! [`Worker::ready`], [`Worker::run_in_place`], [`Worker::next_on`]. After `suspend` a migratable goroutine may be on
+//! another worker, so it must not use `self` any more.
 
 mod ahead;
 mod deferral;
