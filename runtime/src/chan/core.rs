@@ -51,6 +51,13 @@ pub(super) enum Refused {
     Timeout,
 }
 
+/// Those who wait, by what they wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Party {
+    Senders,
+    Receivers,
+}
+
 /// How a send or receive begins.
 enum Begun {
     /// It is done, or was refused.
@@ -205,36 +212,29 @@ impl<T> State<T> {
         }
     }
 
-    /// Lets a sender wait.
+    /// Lets somebody wait among that party.
     ///
     /// # Safety
-    /// As for [`WaitQueue::push_back`]; its slot is a value.
-    pub(super) unsafe fn enlist_sender(&mut self, waiter: &Waiter) {
+    /// As for [`WaitQueue::push_back`]; the slot of a sender is a value, that of a receiver room for one.
+    #[inline]
+    pub(super) unsafe fn enlist(&mut self, party: Party, waiter: &Waiter) {
         // SAFETY: by the contract above.
-        unsafe { self.senders.push_back(waiter) };
-    }
-
-    /// Lets a receiver wait.
-    ///
-    /// # Safety
-    /// As for [`WaitQueue::push_back`]; its slot is room for a value.
-    pub(super) unsafe fn enlist_receiver(&mut self, waiter: &Waiter) {
-        // SAFETY: by the contract above.
-        unsafe { self.receivers.push_back(waiter) };
+        unsafe { self.line(party).push_back(waiter) };
     }
 
     /// # Safety
-    /// If it is queued, then among this channel's senders.
-    pub(super) unsafe fn delist_sender(&mut self, waiter: &Waiter) {
+    /// If it is queued, then among that party of this channel.
+    #[inline]
+    pub(super) unsafe fn delist(&mut self, party: Party, waiter: &Waiter) {
         // SAFETY: by the contract above.
-        unsafe { self.senders.remove(waiter) };
+        unsafe { self.line(party).remove(waiter) };
     }
 
-    /// # Safety
-    /// If it is queued, then among this channel's receivers.
-    pub(super) unsafe fn delist_receiver(&mut self, waiter: &Waiter) {
-        // SAFETY: by the contract above.
-        unsafe { self.receivers.remove(waiter) };
+    fn line(&mut self, party: Party) -> &mut WaitQueue {
+        match party {
+            Party::Senders => &mut self.senders,
+            Party::Receivers => &mut self.receivers,
+        }
     }
 }
 
@@ -299,7 +299,7 @@ impl<T> Chan<T> {
                 // SAFETY: just made for the caller, which parks.
                 unsafe { leave.go(Suspend::Park) };
                 // SAFETY: it has waited with that.
-                unsafe { self.end_send(&*waiter) }
+                unsafe { self.end_wait(Party::Senders, &*waiter) }
             }
         };
         match refused {
@@ -314,7 +314,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     /// * `slot` holds a value, and `waiter` is room for one. Both stay where they are until this is over, which it is if it
-    ///   says so, and else after [`end_send`](Self::end_send).
+    ///   says so, and else after [`end_wait`](Self::end_wait).
     /// * If it is told to leave, the goroutine [goes](Leave::go) to park before it does anything else.
     // Not inlined, so that the usual case can be, and the switch.
     #[inline(never)]
@@ -334,67 +334,11 @@ impl<T> Chan<T> {
                 Begun::Over(None)
             }
             Attempt::Closed => Begun::Over(Some(Refused::Closed)),
-            Attempt::MustWait => {
-                let Wait::Until(deadline) = wait else {
-                    return Begun::Over(Some(Refused::NotNow));
-                };
-                let parking = Parking::open();
-                // SAFETY: there is room for one, and nobody knows it yet.
-                let waiter = unsafe {
-                    waiter.write(Waiter::new());
-                    &*waiter
-                };
-                waiter.prepare(parking.ticket(), slot.cast());
-                // SAFETY: it stays there, by the contract above, until it was served or delisted in `end_send`.
-                unsafe { state.enlist_sender(waiter) };
-                drop(state);
-                // SAFETY: by the contract above.
-                match unsafe { parking.begin_wait(WaitReason::Send, self.sooner(deadline)) } {
-                    Waiting::Leave(leave) => Begun::Leave(leave),
-                    Waiting::Over(cause) => {
-                        // SAFETY: it was enlisted.
-                        Begun::Over(unsafe { self.end_send_for(cause, waiter) })
-                    }
-                }
-            }
+            // SAFETY: by the contract above.
+            Attempt::MustWait => unsafe {
+                self.begin_wait(state, Party::Senders, slot, waiter, wait)
+            },
         }
-    }
-
-    /// Whether the value was refused.
-    ///
-    /// # Safety
-    /// The goroutine has left as [`begin_send`](Self::begin_send) has told it, with this waiter.
-    #[inline]
-    unsafe fn end_send(&self, waiter: &Waiter) -> Option<Refused> {
-        // SAFETY: by the contract above.
-        unsafe { self.end_send_for(end_wait(waiter), waiter) }
-    }
-
-    /// The same, when the wait has ended for that cause.
-    ///
-    /// # Safety
-    /// The waiter was enlisted among the senders.
-    #[inline]
-    unsafe fn end_send_for(&self, cause: Cause, waiter: &Waiter) -> Option<Refused> {
-        if cause == Cause::Notified {
-            return (waiter.verdict() == Verdict::Closed).then_some(Refused::Closed);
-        }
-        // SAFETY: by the contract above.
-        Some(unsafe { self.give_up_send(cause, waiter) })
-    }
-
-    /// # Safety
-    /// As for [`end_send_for`](Self::end_send_for).
-    #[cold]
-    unsafe fn give_up_send(&self, cause: Cause, waiter: &Waiter) -> Refused {
-        // SAFETY: by the contract above.
-        unsafe { self.state.lock().delist_sender(waiter) };
-        if cause == Cause::Cancelled {
-            // SAFETY: it has not moved, and the sender does not come back to it.
-            let _lost = unsafe { waiter.slot().cast::<T>().read() };
-            park::unwind_if_cancelled(cause);
-        }
-        self.timed_out()
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -417,7 +361,7 @@ impl<T> Chan<T> {
                 // SAFETY: just made for the caller, which parks.
                 unsafe { leave.go(Suspend::Park) };
                 // SAFETY: it has waited with that.
-                unsafe { self.end_receive(&*waiter) }
+                unsafe { self.end_wait(Party::Receivers, &*waiter) }
             }
         };
         match refused {
@@ -448,62 +392,88 @@ impl<T> Chan<T> {
                 Begun::Over(None)
             }
             Attempt::Closed => Begun::Over(Some(Refused::Closed)),
-            Attempt::MustWait => {
-                let Wait::Until(deadline) = wait else {
-                    return Begun::Over(Some(Refused::NotNow));
-                };
-                let parking = Parking::open();
-                // SAFETY: there is room for one, and nobody knows it yet.
-                let waiter = unsafe {
-                    waiter.write(Waiter::new());
-                    &*waiter
-                };
-                waiter.prepare(parking.ticket(), slot.cast());
-                // SAFETY: as in `begin_send`.
-                unsafe { state.enlist_receiver(waiter) };
-                drop(state);
-                // SAFETY: by the contract above.
-                match unsafe { parking.begin_wait(WaitReason::Receive, self.sooner(deadline)) } {
-                    Waiting::Leave(leave) => Begun::Leave(leave),
-                    Waiting::Over(cause) => {
-                        // SAFETY: it was enlisted.
-                        Begun::Over(unsafe { self.end_receive_for(cause, waiter) })
-                    }
-                }
-            }
+            // SAFETY: by the contract above.
+            Attempt::MustWait => unsafe {
+                self.begin_wait(state, Party::Receivers, slot, waiter, wait)
+            },
         }
     }
 
-    /// Whether there is no value.
+    /// Waits among that party, or prepares to.
     ///
     /// # Safety
-    /// The goroutine has left as [`begin_receive`](Self::begin_receive) has told it, with this waiter.
-    #[inline]
-    unsafe fn end_receive(&self, waiter: &Waiter) -> Option<Refused> {
+    /// As for [`begin_send`](Self::begin_send) and [`begin_receive`](Self::begin_receive).
+    #[inline(always)]
+    unsafe fn begin_wait(
+        &self,
+        state: Guard<'_, State<T>, ChanLock>,
+        party: Party,
+        slot: *mut T,
+        waiter: *mut Waiter,
+        wait: Wait,
+    ) -> Begun {
+        let Wait::Until(deadline) = wait else {
+            return Begun::Over(Some(Refused::NotNow));
+        };
+        let mut state = state;
+        let parking = Parking::open();
+        // SAFETY: there is room for one, and nobody knows it yet.
+        let waiter = unsafe {
+            waiter.write(Waiter::new());
+            &*waiter
+        };
+        waiter.prepare(parking.ticket(), slot.cast());
+        // SAFETY: it stays there, by the contract above, until it was served or delisted (`give_up`).
+        unsafe { state.enlist(party, waiter) };
+        drop(state);
+        let reason = match party {
+            Party::Senders => WaitReason::Send,
+            Party::Receivers => WaitReason::Receive,
+        };
         // SAFETY: by the contract above.
-        unsafe { self.end_receive_for(end_wait(waiter), waiter) }
+        match unsafe { parking.begin_wait(reason, self.sooner(deadline)) } {
+            Waiting::Leave(leave) => Begun::Leave(leave),
+            // SAFETY: it was enlisted there.
+            Waiting::Over(cause) => Begun::Over(unsafe { self.outcome(party, cause, waiter) }),
+        }
+    }
+
+    /// Whether the value was refused, or there is none.
+    ///
+    /// # Safety
+    /// The goroutine has left as it was told by the beginning, with this waiter, among that party.
+    #[inline]
+    unsafe fn end_wait(&self, party: Party, waiter: &Waiter) -> Option<Refused> {
+        let Some(ticket) = waiter.ticket() else { unreachable!("it was enlisted with one") };
+        // SAFETY: by the contract above.
+        unsafe { self.outcome(party, park::end_wait(ticket), waiter) }
     }
 
     /// The same, when the wait has ended for that cause.
     ///
     /// # Safety
-    /// The waiter was enlisted among the receivers.
+    /// The waiter was enlisted among that party.
     #[inline]
-    unsafe fn end_receive_for(&self, cause: Cause, waiter: &Waiter) -> Option<Refused> {
+    unsafe fn outcome(&self, party: Party, cause: Cause, waiter: &Waiter) -> Option<Refused> {
         if cause == Cause::Notified {
             return (waiter.verdict() == Verdict::Closed).then_some(Refused::Closed);
         }
         // SAFETY: by the contract above.
-        Some(unsafe { self.give_up_receive(cause, waiter) })
+        Some(unsafe { self.give_up(party, cause, waiter) })
     }
 
     /// # Safety
-    /// As for [`end_receive_for`](Self::end_receive_for).
+    /// As for [`outcome`](Self::outcome).
     #[cold]
-    unsafe fn give_up_receive(&self, cause: Cause, waiter: &Waiter) -> Refused {
+    unsafe fn give_up(&self, party: Party, cause: Cause, waiter: &Waiter) -> Refused {
         // SAFETY: by the contract above.
-        unsafe { self.state.lock().delist_receiver(waiter) };
-        park::unwind_if_cancelled(cause);
+        unsafe { self.state.lock().delist(party, waiter) };
+        if cause == Cause::Cancelled {
+            // SAFETY: it has not moved, and the sender does not come back to it.
+            let _lost =
+                (party == Party::Senders).then(|| unsafe { waiter.slot().cast::<T>().read() });
+            park::unwind_if_cancelled(cause);
+        }
         self.timed_out()
     }
 
@@ -591,15 +561,6 @@ impl<T> Chan<T> {
         if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.abandon();
         }
-    }
-}
-
-/// Why the park of a waiter has ended that has left and is back.
-#[inline]
-fn end_wait(waiter: &Waiter) -> Cause {
-    match waiter.ticket() {
-        Some(ticket) => park::end_wait(ticket),
-        None => unreachable!("it was enlisted with one"),
     }
 }
 

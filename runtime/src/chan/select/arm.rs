@@ -1,6 +1,6 @@
 //! The arms of a select: one way in which it may go ahead.
 
-use super::super::core::{Attempt, Chan};
+use super::super::core::{Attempt, Chan, Party};
 use super::super::event::{Event, Never};
 use super::super::{Flavor, Receiver, RecvError, SendError, Sender};
 use crate::chan::lock::ChanLock;
@@ -372,14 +372,14 @@ impl<T> Arm for RecvArm<'_, T> {
             self.waiter.prepare(ticket, self.room.get().cast());
             // SAFETY: the lock is held; the waiter stays here until it is delisted; its slot is room for a
             // value, as the arm has not gone ahead.
-            unsafe { chan.state().value().enlist_receiver(&self.waiter) };
+            unsafe { chan.state().value().enlist(Party::Receivers, &self.waiter) };
         }
     }
 
     unsafe fn delist(&self) -> bool {
         let Some(chan) = self.feed.chan() else { return false };
         // SAFETY: the lock is held; it was enlisted there, if anywhere.
-        unsafe { chan.state().value().delist_receiver(&self.waiter) };
+        unsafe { chan.state().value().delist(Party::Receivers, &self.waiter) };
         self.outcome.set(Outcome::of(self.waiter.verdict()));
         self.outcome.get() != Outcome::Open
     }
@@ -472,14 +472,14 @@ impl<T> Arm for SendArm<'_, T> {
             self.waiter.prepare(ticket, self.value.get().cast());
             // SAFETY: the lock is held; the waiter stays here until it is delisted; its slot is the value,
             // as the arm has not gone ahead.
-            unsafe { chan.state().value().enlist_sender(&self.waiter) };
+            unsafe { chan.state().value().enlist(Party::Senders, &self.waiter) };
         }
     }
 
     unsafe fn delist(&self) -> bool {
         let Some(chan) = self.chan else { return false };
         // SAFETY: the lock is held; it was enlisted there, if anywhere.
-        unsafe { chan.state().value().delist_sender(&self.waiter) };
+        unsafe { chan.state().value().delist(Party::Senders, &self.waiter) };
         self.outcome.set(Outcome::of(self.waiter.verdict()));
         self.outcome.get() != Outcome::Open
     }
