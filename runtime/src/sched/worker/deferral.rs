@@ -20,6 +20,8 @@ const PROMPT: Duration = Duration::from_micros(50);
 const ENOUGH: u32 = 16;
 /// ... and more often does not count: one time in twenty that it was not is too much.
 const MOST: u32 = 32;
+/// Once it is trusted the clock, which costs as much as a spawn, is read only after so many more spawns.
+const UNTIMED: u32 = 15;
 
 /// What is known of the goroutine that spawned last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,29 +30,42 @@ pub(super) struct Trust {
     spawner: Option<GoroutineRef>,
     /// How often it was prompt; halved each time that it was not.
     prompt: u32,
+    /// How many spawns were not timed since the last one that was.
+    untimed: u32,
 }
 
 impl Trust {
     /// What is known of this one, which spawns.
     fn in_spawner(self, spawner: Option<GoroutineRef>) -> Trust {
-        if self.spawner == spawner { self } else { Trust { spawner, prompt: 0 } }
+        if self.spawner == spawner { self } else { Trust { spawner, ..Trust::default() } }
     }
 
     fn is_enough(self) -> bool {
         self.prompt >= ENOUGH
     }
 
-    /// It has given way.
+    /// Whether the next spawn is to be timed.
+    fn is_due(self) -> bool {
+        !self.is_enough() || self.untimed >= UNTIMED
+    }
+
+    /// It has given way after a spawn that was timed.
     fn after(self, prompt: bool) -> Trust {
         let prompt = if prompt { (self.prompt + 1).min(MOST) } else { self.prompt / 2 };
-        Trust { prompt, ..self }
+        Trust { prompt, untimed: 0, ..self }
+    }
+
+    /// The same after one that was not.
+    fn after_untimed(self) -> Trust {
+        Trust { untimed: self.untimed + 1, ..self }
     }
 }
 
 /// The current goroutine has spawned while somebody slept, and has not given way since.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unsettled {
-    since: Instant,
+    /// If that is timed.
+    since: Option<Instant>,
     /// What `usual_rounds` was.
     rounds: u32,
 }
@@ -65,7 +80,8 @@ impl Worker {
         if !self.is_unsettled() {
             // So that the next round notices, which has no time to look each time.
             let rounds = self.usual_rounds.replace(0);
-            self.unsettled.set(Some(Unsettled { since: Instant::now(), rounds }));
+            let since = trust.is_due().then(Instant::now);
+            self.unsettled.set(Some(Unsettled { since, rounds }));
         }
         if !trust.is_enough() || station.fresh.len() > 1 {
             self.shared.notify_of(station);
@@ -81,7 +97,15 @@ impl Worker {
     pub(super) fn settle(&self) -> bool {
         let Some(Unsettled { since, rounds }) = self.unsettled.take() else { return false };
         self.usual_rounds.set(rounds);
-        self.trust.set(self.trust.get().after(since.elapsed() < PROMPT));
+        let trust = self.trust.get();
+        self.trust.set(if self.is_overdue() {
+            // The monitor has noticed it: it was far too late.
+            Trust::default()
+        } else if let Some(since) = since {
+            trust.after(since.elapsed() < PROMPT)
+        } else {
+            trust.after_untimed()
+        });
         let station = self.station();
         let waiting = station.spare_work();
         // If the next round begins elsewhere, what it finds there comes first.

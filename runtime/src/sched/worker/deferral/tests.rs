@@ -25,3 +25,16 @@ fn two_in_a_row_that_are_late_are_too_many_for_a_short_time() {
     assert!(!trust.is_enough());
     assert!(trust_after([true; 1000]).prompt <= MOST, "it is not remembered for ever");
 }
+
+#[test]
+fn one_that_is_trusted_is_timed_now_and_then() {
+    let mut trust = trust_after([true; ENOUGH as usize - 1]);
+    assert!(trust.is_due(), "each time until it is trusted");
+    trust = trust.after(true);
+    for _ in 0..UNTIMED {
+        assert!(!trust.is_due());
+        trust = trust.after_untimed();
+    }
+    assert!(trust.is_due());
+    assert!(!trust.after(true).is_due());
+}
