@@ -83,15 +83,8 @@ impl Parking {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn wait(self, reason: WaitReason, deadline: Option<Instant>) -> Cause {
         let ticket = self.ticket;
-        // SAFETY: it goes at once.
-        match unsafe { self.begin_wait(reason, deadline) } {
-            Waiting::Over(cause) => cause,
-            Waiting::Leave(leave) => {
-                // SAFETY: just made for the caller, which parks.
-                unsafe { leave.go(Suspend::Park) };
-                end_wait(ticket)
-            }
-        }
+        // SAFETY: one after the other.
+        unsafe { self.begin_wait(reason, deadline).end(ticket) }
     }
 
     /// Waits, or prepares for it.
@@ -134,7 +127,8 @@ impl Parking {
         let Some(worker) = current::worker() else { unreachable!("a goroutine runs on a worker") };
         let station: *const Station = worker.station();
         let key = worker.station().insert_timer(deadline, self.ticket);
-        let cause = park_here(goroutine, reason);
+        // SAFETY: one after the other.
+        let cause = unsafe { begin_to_park(goroutine, reason).end(self.ticket) };
         if cause != Cause::Timeout {
             // SAFETY: a station lives as long as its runtime, which goes on as long as this goroutine.
             unsafe { &*station }.cancel_timer(key);
@@ -181,6 +175,24 @@ pub(crate) enum Waiting {
     Over(Cause),
 }
 
+impl Waiting {
+    /// Goes if it has to, and says why the park of this ticket has ended.
+    ///
+    /// # Safety
+    /// That park has just begun so for the caller, and nothing has happened since.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    unsafe fn end(self, ticket: Ticket) -> Cause {
+        match self {
+            Waiting::Over(cause) => cause,
+            Waiting::Leave(leave) => {
+                // SAFETY: by the contract above.
+                unsafe { leave.go(Suspend::Park) };
+                end_wait(ticket)
+            }
+        }
+    }
+}
+
 /// # Safety
 /// As for [`Parking::begin_wait`].
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -222,19 +234,6 @@ fn end_park(goroutine: GoroutineRef) -> Cause {
     match goroutine.parker().cause() {
         Some(cause) => cause,
         None => unreachable!("a goroutine goes on only when its park has ended"),
-    }
-}
-
-/// Both halves of a wait without a deadline.
-fn park_here(goroutine: GoroutineRef, reason: WaitReason) -> Cause {
-    // SAFETY: it goes at once.
-    match unsafe { begin_to_park(goroutine, reason) } {
-        Waiting::Over(cause) => cause,
-        Waiting::Leave(leave) => {
-            // SAFETY: just made for the caller, which parks.
-            unsafe { leave.go(Suspend::Park) };
-            end_park(goroutine)
-        }
     }
 }
 

@@ -293,14 +293,9 @@ impl<T> Chan<T> {
         // From here on known by this pointer only: others come to it behind the lock.
         let waiter = waiter.as_mut_ptr();
         // SAFETY: the value is there, and stays on this frame, as does the waiter. It goes at once.
-        let refused = match unsafe { self.begin_send(state, slot, waiter, wait) } {
-            Begun::Over(refused) => refused,
-            Begun::Leave(leave) => {
-                // SAFETY: just made for the caller, which parks.
-                unsafe { leave.go(Suspend::Park) };
-                // SAFETY: it has waited with that.
-                unsafe { self.end_wait(Party::Senders, &*waiter) }
-            }
+        let refused = unsafe {
+            let begun = self.begin_send(state, slot, waiter, wait);
+            self.end(Party::Senders, begun, waiter)
         };
         match refused {
             // It has moved.
@@ -314,7 +309,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     /// * `slot` holds a value, and `waiter` is room for one. Both stay where they are until this is over, which it is if it
-    ///   says so, and else after [`end_wait`](Self::end_wait).
+    ///   says so, and else after [`end`](Self::end).
     /// * If it is told to leave, the goroutine [goes](Leave::go) to park before it does anything else.
     // Not inlined, so that the usual case can be, and the switch.
     #[inline(never)]
@@ -327,18 +322,9 @@ impl<T> Chan<T> {
     ) -> Begun {
         let mut state = state;
         // SAFETY: the value is there.
-        match unsafe { state.send(slot, self.capacity) }.in_time(self) {
-            Attempt::Done(wake) => {
-                drop(state);
-                wake.wake();
-                Begun::Over(None)
-            }
-            Attempt::Closed => Begun::Over(Some(Refused::Closed)),
-            // SAFETY: by the contract above.
-            Attempt::MustWait => unsafe {
-                self.begin_wait(state, Party::Senders, slot, waiter, wait)
-            },
-        }
+        let attempt = unsafe { state.send(slot, self.capacity) };
+        // SAFETY: by the contract above.
+        unsafe { self.begin(Party::Senders, attempt, state, slot, waiter, wait) }
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -355,14 +341,9 @@ impl<T> Chan<T> {
         // From here on known by this pointer only: others come to it behind the lock.
         let waiter = waiter.as_mut_ptr();
         // SAFETY: there is room, on this frame, where it stays, as does the waiter. It goes at once.
-        let refused = match unsafe { self.begin_receive(state, slot, waiter, wait) } {
-            Begun::Over(refused) => refused,
-            Begun::Leave(leave) => {
-                // SAFETY: just made for the caller, which parks.
-                unsafe { leave.go(Suspend::Park) };
-                // SAFETY: it has waited with that.
-                unsafe { self.end_wait(Party::Receivers, &*waiter) }
-            }
+        let refused = unsafe {
+            let begun = self.begin_receive(state, slot, waiter, wait);
+            self.end(Party::Receivers, begun, waiter)
         };
         match refused {
             // SAFETY: a value was moved here.
@@ -385,33 +366,34 @@ impl<T> Chan<T> {
     ) -> Begun {
         let mut state = state;
         // SAFETY: there is room.
-        match unsafe { state.receive(slot, self.capacity) }.in_time(self) {
-            Attempt::Done(wake) => {
-                drop(state);
-                wake.wake();
-                Begun::Over(None)
-            }
-            Attempt::Closed => Begun::Over(Some(Refused::Closed)),
-            // SAFETY: by the contract above.
-            Attempt::MustWait => unsafe {
-                self.begin_wait(state, Party::Receivers, slot, waiter, wait)
-            },
-        }
+        let attempt = unsafe { state.receive(slot, self.capacity) };
+        // SAFETY: by the contract above.
+        unsafe { self.begin(Party::Receivers, attempt, state, slot, waiter, wait) }
     }
 
-    /// Waits among that party, or prepares to.
+    /// After the attempt: it is over, or that party waits, or prepares to.
     ///
     /// # Safety
     /// As for [`begin_send`](Self::begin_send) and [`begin_receive`](Self::begin_receive).
     #[inline(always)]
-    unsafe fn begin_wait(
+    unsafe fn begin(
         &self,
-        state: Guard<'_, State<T>, ChanLock>,
         party: Party,
+        attempt: Attempt,
+        state: Guard<'_, State<T>, ChanLock>,
         slot: *mut T,
         waiter: *mut Waiter,
         wait: Wait,
     ) -> Begun {
+        match attempt.in_time(self) {
+            Attempt::Done(wake) => {
+                drop(state);
+                wake.wake();
+                return Begun::Over(None);
+            }
+            Attempt::Closed => return Begun::Over(Some(Refused::Closed)),
+            Attempt::MustWait => {}
+        }
         let Wait::Until(deadline) = wait else {
             return Begun::Over(Some(Refused::NotNow));
         };
@@ -438,15 +420,23 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Whether the value was refused, or there is none.
+    /// Goes if it has to: whether the value was refused, or there is none.
     ///
     /// # Safety
-    /// The goroutine has left as it was told by the beginning, with this waiter, among that party.
-    #[inline]
-    unsafe fn end_wait(&self, party: Party, waiter: &Waiter) -> Option<Refused> {
-        let Some(ticket) = waiter.ticket() else { unreachable!("it was enlisted with one") };
-        // SAFETY: by the contract above.
-        unsafe { self.outcome(party, park::end_wait(ticket), waiter) }
+    /// This has just begun for the caller, with this waiter, and nothing has happened since.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    unsafe fn end(&self, party: Party, begun: Begun, waiter: *const Waiter) -> Option<Refused> {
+        let leave = match begun {
+            Begun::Over(refused) => return refused,
+            Begun::Leave(leave) => leave,
+        };
+        // SAFETY: by the contract above; the waiter was enlisted with the park that it leaves for.
+        unsafe {
+            leave.go(Suspend::Park);
+            let waiter = &*waiter;
+            let Some(ticket) = waiter.ticket() else { unreachable!("it was enlisted with one") };
+            self.outcome(party, park::end_wait(ticket), waiter)
+        }
     }
 
     /// The same, when the wait has ended for that cause.

@@ -32,11 +32,11 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 /// The side that comes by all the time.
 #[inline(always)]
 pub(crate) fn light() {
-    #[cfg(not(loom))]
-    if REGISTERED.load(Ordering::Relaxed) {
-        return compiler_fence(Ordering::SeqCst);
+    if is_registered() {
+        light_as_registered();
+    } else {
+        fence(Ordering::SeqCst);
     }
-    fence(Ordering::SeqCst);
 }
 
 /// Whether a light one costs nothing, from now on for ever.
