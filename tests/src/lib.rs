@@ -85,23 +85,30 @@ impl Setup {
 
     /// Waits, on a plain thread, until all threads of such a runtime are asleep.
     pub fn wait_for_rest(self) {
-        let is_asleep = |task: &PathBuf| {
-            // The state stands behind the name, which is in parentheses.
-            let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('S'))
-        };
-        eventually("threads do not come to rest", || self.threads().iter().all(is_asleep));
+        eventually("threads do not come to rest", || are_asleep(&self.threads()));
     }
 
     /// Where the system tells of the threads of such a runtime.
     fn threads(self) -> Vec<PathBuf> {
-        let prefix = format!("t{}-", self.number);
-        let is_ours = |task: &PathBuf| {
-            fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with(&prefix))
-        };
-        let tasks = fs::read_dir("/proc/self/task").unwrap();
-        tasks.map(|task| task.unwrap().path()).filter(is_ours).collect()
+        threads(&format!("t{}-", self.number))
     }
+}
+
+/// Where the system tells of the threads with such names.
+fn threads(prefix: &str) -> Vec<PathBuf> {
+    let is_ours = |task: &PathBuf| {
+        fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with(prefix))
+    };
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    tasks.map(|task| task.unwrap().path()).filter(is_ours).collect()
+}
+
+fn are_asleep(threads: &[PathBuf]) -> bool {
+    threads.iter().all(|task| {
+        // The state stands behind the name, which is in parentheses.
+        let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('S'))
+    })
 }
 
 /// Runs a test at 1, 2 and 4 workers, with goroutines that stay on their workers and with migratable ones.
@@ -121,7 +128,7 @@ pub fn at(workers: &[usize], migratable: &[bool], limit: Duration, test: impl Fn
         for &migratable in migratable {
             let setup = Setup::new(workers, migratable);
             alone_for(limit, &format!("{setup:?}"), || {
-                let before = Usage::now();
+                let before = Usage::at_rest();
                 let _told = TellOnPanic(setup);
                 test(setup);
                 eventually("threads are left", || setup.threads().is_empty());
@@ -184,6 +191,20 @@ struct Usage {
 }
 
 impl Usage {
+    /// When the default runtime is at rest. A test that used it may have given it reason to start a spare worker, whose
+    /// descriptors stay, and which may need a while to open them.
+    fn at_rest() -> Usage {
+        let _started = Usage::now();
+        let default = || threads("fibra-");
+        eventually("the default runtime does not come to rest", || {
+            let first = default();
+            // Whoever starts a thread may fall asleep between the look at the list and the one at itself. Then
+            // the second list has the new thread.
+            are_asleep(&first) && default() == first && are_asleep(&first)
+        });
+        Usage::now()
+    }
+
     fn now() -> Usage {
         /// Idle; it counts stacks for the whole process. The default runtime is started as well, so that no test
         /// is the one that leaves its descriptors.
