@@ -54,8 +54,7 @@ impl Parking {
 
     fn open_listening(listen: Listen) -> Parking {
         let Some(goroutine) = switchable() else {
-            let thread = current::thread_parker();
-            return Parking { ticket: thread.parker.open(listen.deaf()) };
+            return Parking::of_thread(listen);
         };
         let listen = if goroutine.uncancellable().get() == 0 { listen } else { listen.deaf() };
         let ticket = match goroutine.affinity() {
@@ -63,6 +62,13 @@ impl Parking {
             Affinity::Any => goroutine.parker().open(listen),
         };
         Parking { ticket }
+    }
+
+    // Apart, as the rest is inlined for goroutines.
+    #[cold]
+    #[inline(never)]
+    fn of_thread(listen: Listen) -> Parking {
+        Parking { ticket: current::thread_parker().parker.open(listen.deaf()) }
     }
 
     #[inline]
@@ -301,8 +307,16 @@ fn yield_from(worker: &sched::Worker, why: Suspend) {
 pub fn checkpoint() {
     if let Some(worker) = current::worker()
         && worker.is_overdue()
-        && !thread::panicking()
     {
+        make_way();
+    }
+}
+
+/// The time slice is over.
+#[cold]
+#[inline(never)]
+fn make_way() {
+    if let (Some(worker), false) = (current::worker(), thread::panicking()) {
         yield_from(worker, Suspend::Overdue);
     }
 }

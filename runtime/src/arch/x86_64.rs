@@ -325,3 +325,32 @@ pub(crate) fn prefetch_for_write(address: *const u8) {
              options(nostack, preserves_flags, readonly));
     }
 }
+
+/// A call of the Linux kernel, inlined: libc's `syscall` is one more line of code and one more return, after which errors
+/// come from a thread-local. What the kernel returns: an error is its number, negated.
+///
+/// # Safety
+/// What the kernel does for that number with these arguments is sound.
+#[inline(always)]
+pub(crate) unsafe fn system_call(number: libc::c_long, arguments: [usize; 6]) -> isize {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    let result: isize;
+    // SAFETY: the caller vouches for what the kernel does. Beside that it writes to the result, rcx and r11 only. It may
+    // read and write memory, and keeps the stack, the red zone included.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") first,
+            in("rsi") second,
+            in("rdx") third,
+            in("r10") fourth,
+            in("r8") fifth,
+            in("r9") sixth,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}

@@ -270,8 +270,19 @@ impl GoroutineRef {
         &self.header().next
     }
 
-    pub(crate) fn coroutine(&self) -> &Cell<Option<Runner>> {
-        &self.header().coroutine
+    /// Takes what it runs on, while it is stopped. `None`: it has not started, or runs.
+    #[inline]
+    pub(crate) fn take_runner(&self) -> Option<Runner> {
+        self.header().coroutine.take()
+    }
+
+    /// It has stopped on that. Until now it ran, and had none.
+    #[inline]
+    pub(crate) fn keep_runner(&self, runner: Runner) {
+        let none = self.header().coroutine.replace(Some(runner));
+        debug_assert!(none.is_none());
+        // There is nothing to drop.
+        std::mem::forget(none);
     }
 
     pub(crate) fn uncancellable(&self) -> &Cell<u8> {

@@ -13,6 +13,10 @@ pub(super) struct Limits {
     deadline: AtomicU64,
 }
 
+/// Since when a call waits, in nanoseconds since the process's origin; zero: that has not mattered yet.
+#[derive(Default)]
+pub(super) struct Began(u64);
+
 /// What deadlines are counted from: when it was first asked for.
 fn origin() -> Instant {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
@@ -22,6 +26,11 @@ fn origin() -> Instant {
 /// At least one: zero means none.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Beyond what the clock can say it never comes.
+fn at(nanos: u64) -> Option<Instant> {
+    origin().checked_add(Duration::from_nanos(nanos))
 }
 
 impl Limits {
@@ -49,14 +58,8 @@ impl Limits {
     fn absolute(&self) -> Option<Instant> {
         match self.deadline.load(Ordering::Relaxed) {
             0 => None,
-            // Beyond what the clock can say it never comes.
-            nanos => origin().checked_add(Duration::from_nanos(nanos)),
+            nanos => at(nanos),
         }
-    }
-
-    #[inline]
-    pub(super) fn has_deadline(&self) -> bool {
-        self.deadline.load(Ordering::Relaxed) != 0
     }
 
     /// Whether the deadline has passed.
@@ -65,15 +68,12 @@ impl Limits {
     }
 
     /// Until when a call may wait. It began when it first had a timeout to keep.
-    pub(super) fn deadline(
-        &self,
-        direction: Direction,
-        began: &mut Option<Instant>,
-    ) -> Option<Instant> {
-        let relative = self.timeout(direction).and_then(|timeout| {
-            let began = *began.get_or_insert_with(Instant::now);
-            began.checked_add(timeout)
-        });
+    pub(super) fn deadline(&self, direction: Direction, began: &mut Began) -> Option<Instant> {
+        let timeout = self.timeouts[direction as usize].load(Ordering::Relaxed);
+        if timeout != 0 && began.0 == 0 {
+            began.0 = nanos(origin().elapsed());
+        }
+        let relative = (timeout != 0).then(|| at(began.0.checked_add(timeout)?)).flatten();
         match (relative, self.absolute()) {
             (Some(relative), Some(absolute)) => Some(relative.min(absolute)),
             (relative, absolute) => relative.or(absolute),

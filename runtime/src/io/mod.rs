@@ -15,15 +15,16 @@ pub(crate) mod sys;
 
 use crate::goroutine::WaitReason;
 use crate::park::{self, Parking};
-use crate::poll::{Direction, Enlisted, Source};
+use crate::poll::{Direction, Enlisted, Source, Turn};
 use crate::sched;
-use crate::ticket::{Cause, Runnable};
-use limits::Limits;
+use crate::ticket::{Cause, Runnable, Ticket};
+use limits::{Began, Limits};
+use std::hint;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 /// See the head of this file.
@@ -32,22 +33,44 @@ pub(crate) struct Io {
     fd: ManuallyDrop<OwnedFd>,
     source: &'static Source,
     limits: Limits,
-    closed: AtomicBool,
-    /// The user wants `WouldBlock` instead of a wait.
-    nonblocking: AtomicBool,
-    /// Somebody has seen the descriptor, and may have made copies of it.
-    shown: AtomicBool,
+    flags: Flags,
 }
 
-/// What a call remembers from one try to the next.
+/// What is not so with every descriptor: bits.
+#[derive(Debug)]
+struct Flags(AtomicU8);
+
+impl Flags {
+    const CLOSED: u8 = 1;
+    /// It has had a timeout or a deadline.
+    const LIMITED: u8 = 2;
+    /// The user wants `WouldBlock` instead of a wait.
+    const NONBLOCKING: u8 = 4;
+    /// Somebody has seen the descriptor, and may have made copies of it.
+    const SHOWN: u8 = 8;
+
+    #[inline]
+    fn has(&self, any: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & any != 0
+    }
+
+    /// Whether it was there before.
+    fn set(&self, flag: u8) -> bool {
+        self.0.fetch_or(flag, Ordering::SeqCst) & flag != 0
+    }
+
+    fn clear(&self, flag: u8) {
+        self.0.fetch_and(!flag, Ordering::SeqCst);
+    }
+}
+
+/// What a call remembers from one try to the next. All zeros at first, as each read and write makes one.
 #[derive(Default)]
 struct Call {
-    /// Its turn, if it has waited.
-    turn: Option<u64>,
-    /// Since when it waits, if that matters.
-    began: Option<Instant>,
-    /// After so long it tries again without having been told to.
-    pause: Option<Duration>,
+    turn: Turn,
+    began: Began,
+    /// Not zero: after so long it tries again without having been told to.
+    pause: Duration,
 }
 
 /// What a call does next.
@@ -67,9 +90,7 @@ impl Io {
             fd: ManuallyDrop::new(fd),
             source: Source::lease(),
             limits: Limits::new(),
-            closed: AtomicBool::new(false),
-            nonblocking: AtomicBool::new(false),
-            shown: AtomicBool::new(false),
+            flags: Flags(AtomicU8::new(0)),
         }
     }
 
@@ -81,7 +102,7 @@ impl Io {
         set_nonblocking(fd.as_fd(), true)?;
         let io = Io::of_nonblocking(fd);
         // Where it came from there may be copies.
-        io.shown.store(true, Ordering::Relaxed);
+        io.flags.set(Flags::SHOWN);
         Ok(io)
     }
 
@@ -92,7 +113,9 @@ impl Io {
 
     /// The descriptor for the user, who may do with it what is not known here.
     pub(crate) fn show(&self) -> BorrowedFd<'_> {
-        self.shown.store(true, Ordering::Relaxed);
+        if !self.flags.has(Flags::SHOWN) {
+            self.flags.set(Flags::SHOWN);
+        }
         self.fd.as_fd()
     }
 
@@ -102,7 +125,7 @@ impl Io {
         io.source.give_back(true);
         // SAFETY: `io` is not used any more, nor dropped.
         let fd = ManuallyDrop::into_inner(unsafe { std::ptr::read(&io.fd) });
-        if !io.nonblocking.load(Ordering::Relaxed) {
+        if !io.flags.has(Flags::NONBLOCKING) {
             // A valid descriptor gives no error.
             let _valid = set_nonblocking(fd.as_fd(), false);
         }
@@ -110,7 +133,11 @@ impl Io {
     }
 
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
-        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+        if nonblocking {
+            self.flags.set(Flags::NONBLOCKING);
+        } else {
+            self.flags.clear(Flags::NONBLOCKING);
+        }
         self.stir();
     }
 
@@ -127,23 +154,30 @@ impl Io {
         park::checkpoint();
         let result = loop {
             let seen = self.source.tick(direction);
-            if let Err(error) = self.check() {
-                break Err(error);
+            if self.flags.has(Flags::CLOSED | Flags::LIMITED) {
+                hint::cold_path();
+                if let Err(error) = self.check() {
+                    break Err(error);
+                }
             }
             match attempt(seen) {
                 Ok(Some(value)) => break Ok(value),
                 Ok(None) => {}
-                Err(error) => match self.consider(error) {
-                    Ok(Next::Wait) => {}
-                    Ok(Next::Try) => continue,
-                    Err(error) => break Err(error),
-                },
+                Err(error) => {
+                    hint::cold_path();
+                    match self.consider(error) {
+                        Ok(Next::Wait) => {}
+                        Ok(Next::Try) => continue,
+                        Err(error) => break Err(error),
+                    }
+                }
             }
             if let Err(error) = self.wait(direction, seen, &mut call) {
+                hint::cold_path();
                 break Err(error);
             }
         };
-        if call.turn.is_some() {
+        if call.turn.was_taken() {
             self.pass_on(direction);
         }
         result
@@ -156,9 +190,7 @@ impl Io {
     fn consider(&self, error: io::Error) -> io::Result<Next> {
         match error.kind() {
             io::ErrorKind::Interrupted => Ok(Next::Try),
-            io::ErrorKind::WouldBlock if !self.nonblocking.load(Ordering::Relaxed) => {
-                Ok(Next::Wait)
-            }
+            io::ErrorKind::WouldBlock if !self.flags.has(Flags::NONBLOCKING) => Ok(Next::Wait),
             io::ErrorKind::WouldBlock => Err(error),
             _ if self.is_closed() => Err(closed()),
             _ => Err(error),
@@ -202,10 +234,7 @@ impl Io {
         self.run_ticked(Direction::Read, Call::default(), |seen| {
             // Who does not wait may never give anybody a chance to notice a change. And what is done to a
             // descriptor elsewhere may make it give less than it has.
-            if self.source.is_drained(seen)
-                && !self.nonblocking.load(Ordering::Relaxed)
-                && !self.shown.load(Ordering::Relaxed)
-            {
+            if self.source.is_drained(seen) && !self.flags.has(Flags::NONBLOCKING | Flags::SHOWN) {
                 return Ok(None);
             }
             let got = self.or_closed(attempt()?)?;
@@ -223,7 +252,7 @@ impl Io {
         direction: Direction,
         mut attempt: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        let call = Call { pause: Some(FIRST_PAUSE), ..Call::default() };
+        let call = Call { pause: FIRST_PAUSE, ..Call::default() };
         self.run_ticked(direction, call, |_| attempt().map(Some))
     }
 
@@ -241,14 +270,9 @@ impl Io {
         if got == 0 && self.is_closed() { Err(closed()) } else { Ok(got) }
     }
 
-    /// Before a try.
-    #[inline]
-    fn check(&self) -> io::Result<()> {
-        if self.is_closed() || self.limits.has_deadline() { self.check_closely() } else { Ok(()) }
-    }
-
+    /// Before a try of what was closed or has limits.
     #[inline(never)]
-    fn check_closely(&self) -> io::Result<()> {
+    fn check(&self) -> io::Result<()> {
         if self.is_closed() {
             return Err(closed());
         }
@@ -256,41 +280,79 @@ impl Io {
     }
 
     /// Waits until it is worth a try. The caller has seen the tick before its last one.
+    #[inline(never)]
     fn wait(&self, direction: Direction, seen: u32, call: &mut Call) -> io::Result<()> {
-        // After the tick: whoever changes the limits changes it.
-        let deadline = self.limits.deadline(direction, &mut call.began);
-        let reason = match direction {
-            Direction::Read => WaitReason::Read,
-            Direction::Write => WaitReason::Write,
-        };
-        if let Some(pause) = call.pause {
-            return pause_until(pause, deadline, reason, call);
+        // After the tick: whoever sets a limit changes it.
+        if self.flags.has(Flags::LIMITED) || !call.pause.is_zero() {
+            hint::cold_path();
+            return self.wait_with_limits(direction, seen, call);
         }
+        self.wait_until(direction, seen, &mut call.turn, None)
+    }
+
+    // Apart, so that the others' code and frame are small.
+    #[inline(never)]
+    fn wait_with_limits(&self, direction: Direction, seen: u32, call: &mut Call) -> io::Result<()> {
+        let deadline = self.limits.deadline(direction, &mut call.began);
+        if call.pause.is_zero() {
+            return self.wait_until(direction, seen, &mut call.turn, deadline);
+        }
+        pause_until(deadline, direction.reason(), &mut call.pause)
+    }
+
+    #[inline(always)]
+    fn wait_until(
+        &self,
+        direction: Direction,
+        seen: u32,
+        turn: &mut Turn,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
         self.source.set_user(self);
-        loop {
+        let (parking, ticket) = loop {
             let parking = Parking::open();
             let ticket = parking.ticket();
-            match self.source.enlist(direction, seen, &mut call.turn, ticket) {
-                Enlisted::Changed => return Ok(()),
-                Enlisted::Closed => return Err(closed()),
-                Enlisted::Unregistered => {
-                    self.register()?;
-                    continue;
+            match self.source.enlist(direction, seen, turn, ticket) {
+                Enlisted::Waiting => break (parking, ticket),
+                other => {
+                    hint::cold_path();
+                    if let Some(result) = self.cannot_wait(parking, &other) {
+                        return result;
+                    }
                 }
-                Enlisted::Waiting => {}
             }
-            let cause = parking.wait(reason, deadline);
-            if cause == Cause::Notified {
-                return Ok(());
-            }
-            self.source.forget(direction, ticket);
-            park::unwind_if_cancelled(cause);
-            return Err(timed_out());
+        };
+        let cause = parking.wait(direction.reason(), deadline);
+        if cause != Cause::Notified {
+            hint::cold_path();
+            return self.give_up(direction, ticket, cause);
+        }
+        Ok(())
+    }
+
+    /// What comes of an attempt to wait instead; `None`: another attempt.
+    #[cold]
+    #[inline(never)]
+    fn cannot_wait(&self, parking: Parking, why: &Enlisted) -> Option<io::Result<()>> {
+        drop(parking);
+        match why {
+            Enlisted::Waiting => None,
+            Enlisted::Changed => Some(Ok(())),
+            Enlisted::Closed => Some(Err(closed())),
+            Enlisted::Unregistered => self.register().err().map(Err),
         }
     }
 
-    /// From now on the caller's worker notices what changes.
+    /// The wait has ended, but not because there may be something.
     #[cold]
+    #[inline(never)]
+    fn give_up(&self, direction: Direction, ticket: Ticket, cause: Cause) -> io::Result<()> {
+        self.source.forget(direction, ticket);
+        park::unwind_if_cancelled(cause);
+        Err(timed_out())
+    }
+
+    /// From now on the caller's worker notices what changes.
     fn register(&self) -> io::Result<()> {
         self.source.register(self.raw(), sched::poller()?)
     }
@@ -315,6 +377,7 @@ impl Io {
             ));
         }
         self.limits.set_timeout(direction, timeout);
+        self.flags.set(Flags::LIMITED);
         self.stir();
         Ok(())
     }
@@ -325,6 +388,7 @@ impl Io {
             return Err(closed());
         }
         self.limits.set_deadline(deadline);
+        self.flags.set(Flags::LIMITED);
         self.stir();
         Ok(())
     }
@@ -334,13 +398,13 @@ impl Io {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.flags.has(Flags::CLOSED)
     }
 
     /// Ends every call that waits and every later one with an error, and the connection. See the head of
     /// this file.
     pub(crate) fn close(&self) {
-        if self.closed.swap(true, Ordering::SeqCst) {
+        if self.flags.set(Flags::CLOSED) {
             return;
         }
         let fd = self.raw();
@@ -360,7 +424,7 @@ impl Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        self.source.give_back(self.shown.load(Ordering::Relaxed));
+        self.source.give_back(self.flags.has(Flags::SHOWN));
         // SAFETY: dropped here only.
         unsafe { ManuallyDrop::drop(&mut self.fd) };
     }
@@ -376,20 +440,18 @@ fn dead_file() -> Option<OwnedFd> {
 }
 
 /// Waits for the next try of what is never reported. A close is seen then.
-#[cold]
 fn pause_until(
-    pause: Duration,
     deadline: Option<Instant>,
     reason: WaitReason,
-    call: &mut Call,
+    pause: &mut Duration,
 ) -> io::Result<()> {
-    let next_try = Instant::now() + pause;
+    let next_try = Instant::now() + *pause;
     let until = deadline.map_or(next_try, |deadline| deadline.min(next_try));
     park::unwind_if_cancelled(Parking::open().wait(reason, Some(until)));
     if deadline == Some(until) {
         return Err(timed_out());
     }
-    call.pause = Some((2 * pause).min(LAST_PAUSE));
+    *pause = (2 * *pause).min(LAST_PAUSE);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! after 2⁶⁴ wake-ups.
 
 use super::{Backend, Readiness, Reports, Wait};
+use crate::arch;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -102,8 +103,8 @@ impl Epoll {
 
     /// How many reports there are. An interrupted wait has none.
     fn wait_raw(&self, events: &mut [MaybeUninit<libc::epoll_event>], wait: Wait) -> usize {
-        let epoll = self.epoll.as_raw_fd();
-        let (buffer, most) = (events.as_mut_ptr().cast::<libc::epoll_event>(), events.len() as i32);
+        let epoll = self.epoll.as_raw_fd() as usize;
+        let (buffer, most) = (events.as_mut_ptr().expose_provenance(), events.len());
         if let Wait::For(limit) = wait
             && !COARSE.load(Ordering::Relaxed)
         {
@@ -111,41 +112,42 @@ impl Epoll {
                 tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
                 tv_nsec: limit.subsec_nanos().into(),
             };
-            let no_signals = ptr::null::<libc::sigset_t>();
+            let limit = ptr::from_ref(&limit).expose_provenance();
+            let (no_signals, their_size) = (0, 0);
+            let arguments = [epoll, buffer, most, limit, no_signals, their_size];
             // SAFETY: the kernel writes at most `most` reports to the buffer, and reads the limit.
-            let count = unsafe {
-                libc::syscall(libc::SYS_epoll_pwait2, epoll, buffer, most, &limit, no_signals, 0)
-            };
-            if count >= 0 {
-                return count as usize;
+            match unsafe { arch::system_call(libc::SYS_epoll_pwait2, arguments) } {
+                INTERRUPTED => return 0,
+                count if count >= 0 => return count as usize,
+                // Missing, or forbidden by a filter of system calls.
+                _ => COARSE.store(true, Ordering::Relaxed),
             }
-            if was_interrupted() {
-                return 0;
-            }
-            // Missing, or forbidden by a filter of system calls.
-            COARSE.store(true, Ordering::Relaxed);
         }
         let millis = match wait {
             Wait::No => 0,
             Wait::Forever => -1,
             Wait::For(limit) => whole_millis(limit),
         };
-        // By its number, as in `io/sys.rs`: libc's function does more than that.
+        let arguments = [epoll, buffer, most, millis as usize, 0, 0];
         // SAFETY: the kernel writes at most `most` reports to the buffer.
-        let count = unsafe { libc::syscall(libc::SYS_epoll_wait, epoll, buffer, most, millis) };
-        if count < 0 && !was_interrupted() {
-            // Somebody has closed a descriptor that is not theirs. Nobody would be woken any more.
-            let error = io::Error::last_os_error();
-            let _nobody_reads = writeln!(io::stderr(), "fibra: cannot wait for events: {error}");
-            process::abort();
+        match unsafe { arch::system_call(libc::SYS_epoll_wait, arguments) } {
+            INTERRUPTED => 0,
+            count if count >= 0 => count as usize,
+            error => cannot_wait(error),
         }
-        count.max(0) as usize
     }
 }
 
-fn was_interrupted() -> bool {
-    io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+/// Somebody has closed a descriptor that is not theirs. Nobody would be woken any more.
+#[cold]
+fn cannot_wait(error: isize) -> ! {
+    let error = io::Error::from_raw_os_error(-error as i32);
+    let _nobody_reads = writeln!(io::stderr(), "fibra: cannot wait for events: {error}");
+    process::abort();
 }
+
+/// What an interrupted system call returns.
+const INTERRUPTED: isize = -(libc::EINTR as isize);
 
 /// Rounded up, so that nobody wakes up before it is time, and again and again.
 fn whole_millis(limit: Duration) -> i32 {

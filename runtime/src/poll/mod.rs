@@ -43,8 +43,9 @@
 mod epoll;
 mod source;
 
-pub(crate) use source::{Enlisted, Source};
+pub(crate) use source::{Enlisted, Source, Turn};
 
+use crate::goroutine::WaitReason;
 use crate::ticket::Runnable;
 use epoll::Epoll;
 use std::fmt;
@@ -63,6 +64,13 @@ pub(crate) enum Direction {
 
 impl Direction {
     const BOTH: [Direction; 2] = [Direction::Read, Direction::Write];
+
+    pub(crate) fn reason(self) -> WaitReason {
+        match self {
+            Direction::Read => WaitReason::Read,
+            Direction::Write => WaitReason::Write,
+        }
+    }
 }
 
 /// What was reported about a source.

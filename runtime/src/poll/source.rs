@@ -41,13 +41,24 @@ struct State {
     /// Where it is registered, as which descriptor.
     registered: Option<(Arc<Poller>, RawFd)>,
     lines: [Line; 2],
-    /// The turn of whoever comes next.
-    next_turn: u64,
+    /// The turn of whoever came last.
+    last_turn: u64,
 }
 
 struct Waiter {
     ticket: Ticket,
-    turn: u64,
+    turn: Turn,
+}
+
+/// When whoever waits came to the line for the first time. Zero: not yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn(u64);
+
+impl Turn {
+    #[inline]
+    pub(crate) fn was_taken(self) -> bool {
+        self.0 != 0
+    }
 }
 
 /// Who waits, in the order of turns.
@@ -79,6 +90,8 @@ impl Line {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn insert_slow(&mut self, waiter: Waiter) {
         let mut waiter = waiter;
         if let Some(first) = &mut self.first
@@ -150,7 +163,7 @@ impl Source {
                 closed: false,
                 registered: None,
                 lines: [Line::new(), Line::new()],
-                next_turn: 0,
+                last_turn: 0,
             }),
         }
     }
@@ -210,7 +223,7 @@ impl Source {
         &self,
         direction: Direction,
         seen: u32,
-        turn: &mut Option<u64>,
+        turn: &mut Turn,
         ticket: Ticket,
     ) -> Enlisted {
         let mut state = self.state.lock();
@@ -223,11 +236,11 @@ impl Source {
         if state.registered.is_none() {
             return Enlisted::Unregistered;
         }
-        let turn = *turn.get_or_insert_with(|| {
-            state.next_turn += 1;
-            state.next_turn
-        });
-        state.lines[direction as usize].insert(Waiter { ticket, turn });
+        if !turn.was_taken() {
+            state.last_turn += 1;
+            *turn = Turn(state.last_turn);
+        }
+        state.lines[direction as usize].insert(Waiter { ticket, turn: *turn });
         Enlisted::Waiting
     }
 

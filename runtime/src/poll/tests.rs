@@ -14,7 +14,7 @@ const READABLE: Readiness = Readiness { readable: true, writable: false, restles
 
 /// What `crate::io` does: tries, waits while there is nothing, tries again, and wakes the next one.
 fn call<T>(source: &Source, parker: &ThreadParker, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let mut turn = None;
+    let mut turn = Turn::default();
     let value = loop {
         let seen = source.tick(Direction::Read);
         if let Some(value) = attempt() {
@@ -27,7 +27,7 @@ fn call<T>(source: &Source, parker: &ThreadParker, mut attempt: impl FnMut() -> 
             Enlisted::Unregistered | Enlisted::Closed => panic!("it is registered and open"),
         }
     };
-    if turn.is_some() {
+    if turn.was_taken() {
         source.pass_on(Direction::Read).into_iter().for_each(ready);
     }
     value
@@ -188,12 +188,12 @@ mod real {
         let parker = ThreadParker::lease();
         let ticket = parker.parker.open(Listen::NONE);
         let seen = source.tick(Direction::Read);
-        let enlisted = source.enlist(Direction::Read, seen, &mut None, ticket);
+        let enlisted = source.enlist(Direction::Read, seen, &mut Turn::default(), ticket);
         assert!(matches!(enlisted, Enlisted::Waiting));
         poller.retire(ready);
         assert_eq!(parker.block(None), Cause::Notified);
         let seen = source.tick(Direction::Read);
-        let enlisted = source.enlist(Direction::Read, seen, &mut None, ticket);
+        let enlisted = source.enlist(Direction::Read, seen, &mut Turn::default(), ticket);
         assert!(matches!(enlisted, Enlisted::Unregistered));
         other.write_all(&[7]).unwrap();
         for poller in [poller, Poller::new().unwrap()] {
@@ -213,7 +213,7 @@ mod real {
         source.pretend_registered();
         let parkers = [(); 3].map(|()| ThreadParker::lease());
         let tickets = parkers.map(|parker| parker.parker.open(Listen::NONE));
-        let mut turns = [None; 3];
+        let mut turns = [Turn::default(); 3];
         let mut enlist = |who: usize, ticket| {
             let seen = source.tick(Direction::Read);
             let enlisted = source.enlist(Direction::Read, seen, &mut turns[who], ticket);

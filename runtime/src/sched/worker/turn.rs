@@ -152,13 +152,13 @@ impl Worker {
         next: GoroutineRef,
     ) -> Active {
         self.prefetch_next_after(active);
-        let Some(runner) = next.coroutine().take() else {
+        let Some(runner) = next.take_runner() else {
             let _not_the_goroutines_fault = AbortOnUnwind;
             unreachable!("a started goroutine has a stack")
         };
         // SAFETY: by the contract above. What the loop resumed stands for the other one from now on.
         let (stopped, active_next) = unsafe { runner.swap(active) };
-        goroutine.coroutine().set(Some(stopped));
+        goroutine.keep_runner(stopped);
         self.begin_turn(next, active_next);
         active_next
     }
@@ -279,7 +279,7 @@ impl Worker {
         if goroutine.is_fresh() {
             self.start(goroutine);
         } else {
-            match goroutine.coroutine().take() {
+            match goroutine.take_runner() {
                 Some(runner) => self.resume(goroutine, runner),
                 None => unreachable!("a started goroutine has a stack"),
             }
@@ -374,7 +374,7 @@ impl Worker {
             }
             Suspend::Yield => {
                 let affinity = goroutine.affinity();
-                goroutine.coroutine().set(Some(runner));
+                goroutine.keep_runner(runner);
                 match affinity {
                     Affinity::Worker => self.ready.push_back(goroutine),
                     Affinity::Any => self.push_migratable(goroutine),
@@ -382,7 +382,7 @@ impl Worker {
             }
             Suspend::Overdue => {
                 let affinity = goroutine.affinity();
-                goroutine.coroutine().set(Some(runner));
+                goroutine.keep_runner(runner);
                 // Who has waited meanwhile comes first.
                 self.expire_timers();
                 self.poll();
@@ -396,7 +396,7 @@ impl Worker {
             }
             Suspend::Park => {
                 self.depth.set(runner.depth());
-                goroutine.coroutine().set(Some(runner));
+                goroutine.keep_runner(runner);
                 // Others are parked in advance.
                 if goroutine.affinity() == Affinity::Any {
                     goroutine.set_home(self.here());
