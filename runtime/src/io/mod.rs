@@ -73,12 +73,6 @@ struct Call {
     pause: Duration,
 }
 
-/// What a call does next.
-enum Next {
-    Wait,
-    Try,
-}
-
 /// For what is never reported: how long to wait for the next try, at first and at most.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_micros(100);
 pub(crate) const LAST_PAUSE: Duration = Duration::from_millis(10);
@@ -152,61 +146,68 @@ impl Io {
     ) -> io::Result<T> {
         // Whoever always finds something must not keep its worker for ever.
         park::checkpoint();
-        let result = loop {
+        let error = loop {
             let seen = self.source.tick(direction);
             if self.flags.has(Flags::CLOSED | Flags::LIMITED) {
                 hint::cold_path();
                 if let Err(error) = self.check() {
-                    break Err(error);
+                    break error;
                 }
             }
-            match attempt(seen) {
-                Ok(Some(value)) => break Ok(value),
-                Ok(None) => {}
+            let waited = match attempt(seen) {
+                Ok(Some(value)) => {
+                    self.finish(direction, &call);
+                    return Ok(value);
+                }
+                Ok(None) => self.wait(direction, seen, &mut call),
                 Err(error) => {
                     hint::cold_path();
-                    match self.consider(error) {
-                        Ok(Next::Wait) => {}
-                        Ok(Next::Try) => continue,
-                        Err(error) => break Err(error),
-                    }
+                    self.wait_after(error, direction, seen, &mut call)
                 }
-            }
-            if let Err(error) = self.wait(direction, seen, &mut call) {
-                hint::cold_path();
-                break Err(error);
+            };
+            if let Err(error) = waited {
+                break error;
             }
         };
-        if call.turn.was_taken() {
-            self.pass_on(direction);
-        }
-        result
+        hint::cold_path();
+        self.finish(direction, &call);
+        Err(error)
     }
 
-    /// What follows from the error of a try.
+    /// After a try that failed: waits, if that may help.
     // Apart, as all that is seldom: what a server does between two system calls is out of the cache by then, so the
     // fewer lines of code it takes the better.
+    #[cold]
     #[inline(never)]
-    fn consider(&self, error: io::Error) -> io::Result<Next> {
+    fn wait_after(
+        &self,
+        error: io::Error,
+        direction: Direction,
+        seen: u32,
+        call: &mut Call,
+    ) -> io::Result<()> {
         match error.kind() {
-            io::ErrorKind::Interrupted => Ok(Next::Try),
-            io::ErrorKind::WouldBlock if !self.flags.has(Flags::NONBLOCKING) => Ok(Next::Wait),
+            io::ErrorKind::Interrupted => Ok(()),
+            io::ErrorKind::WouldBlock if !self.flags.has(Flags::NONBLOCKING) => {
+                self.wait(direction, seen, call)
+            }
             io::ErrorKind::WouldBlock => Err(error),
             _ if self.is_closed() => Err(closed()),
             _ => Err(error),
         }
     }
 
-    /// Somebody who has waited for its turn has finished.
+    /// If it has waited for its turn, the next one has it now.
     #[inline]
-    fn pass_on(&self, direction: Direction) {
-        if self.source.is_crowded(direction) {
-            self.pass_on_to_next(direction);
+    fn finish(&self, direction: Direction, call: &Call) {
+        if call.turn.was_taken() && self.source.is_crowded(direction) {
+            self.pass_on(direction);
         }
     }
 
     #[cold]
-    fn pass_on_to_next(&self, direction: Direction) {
+    #[inline(never)]
+    fn pass_on(&self, direction: Direction) {
         make_ready(self.source.pass_on(direction));
     }
 
@@ -237,9 +238,13 @@ impl Io {
             if self.source.is_drained(seen) && !self.flags.has(Flags::NONBLOCKING | Flags::SHOWN) {
                 return Ok(None);
             }
-            let got = self.or_closed(attempt()?)?;
-            // At the end it gives nothing, again and again.
-            if 0 < got && got < wanted {
+            let got = attempt()?;
+            if got == 0 {
+                // At the end it gives nothing, again and again.
+                hint::cold_path();
+                return self.or_closed(got).map(Some);
+            }
+            if got < wanted {
                 self.source.set_drained(seen);
             }
             Ok(Some(got))

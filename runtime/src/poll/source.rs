@@ -7,6 +7,7 @@ use crate::primitive::pool::Pool;
 use crate::primitive::{Locked, MODELLED};
 use crate::ticket::{Cause, Claim, Runnable, Ticket};
 use std::collections::VecDeque;
+use std::hint;
 use std::io;
 use std::os::fd::RawFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -113,10 +114,16 @@ impl Line {
     #[inline]
     fn pop(&mut self) -> Option<Waiter> {
         let first = self.first.take()?;
-        if let Some(rest) = &mut self.rest {
-            self.first = rest.0.pop_front();
+        if self.rest.is_some() {
+            hint::cold_path();
+            self.advance();
         }
         Some(first)
+    }
+
+    #[inline(never)]
+    fn advance(&mut self) {
+        self.first = self.rest.as_mut().and_then(|rest| rest.0.pop_front());
     }
 
     fn remove(&mut self, ticket: Ticket) {
@@ -228,12 +235,15 @@ impl Source {
     ) -> Enlisted {
         let mut state = self.state.lock();
         if state.closed {
+            hint::cold_path();
             return Enlisted::Closed;
         }
         if self.ticks[direction as usize].load(Ordering::Relaxed) != seen {
+            hint::cold_path();
             return Enlisted::Changed;
         }
         if state.registered.is_none() {
+            hint::cold_path();
             return Enlisted::Unregistered;
         }
         if !turn.was_taken() {
@@ -311,6 +321,7 @@ impl Source {
             ready(reader);
         }
         if let Some(writer) = writer {
+            hint::cold_path();
             ready(writer);
         }
     }
