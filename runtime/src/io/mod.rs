@@ -146,8 +146,11 @@ impl Io {
     ) -> io::Result<T> {
         // Whoever always finds something must not keep its worker for ever.
         park::checkpoint();
+        // Taken along: after a wait it and the rest of `self` are out of the cache, and need not be fetched one after the
+        // other.
+        let source = self.source;
         let error = loop {
-            let seen = self.source.tick(direction);
+            let seen = source.tick(direction);
             if self.flags.has(Flags::CLOSED | Flags::LIMITED) {
                 hint::cold_path();
                 if let Err(error) = self.check() {
@@ -232,10 +235,11 @@ impl Io {
         wanted: usize,
         mut attempt: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
+        let source = self.source;
         self.run_ticked(Direction::Read, Call::default(), |seen| {
             // Who does not wait may never give anybody a chance to notice a change. And what is done to a
             // descriptor elsewhere may make it give less than it has.
-            if self.source.is_drained(seen) && !self.flags.has(Flags::NONBLOCKING | Flags::SHOWN) {
+            if source.is_drained(seen) && !self.flags.has(Flags::NONBLOCKING | Flags::SHOWN) {
                 return Ok(None);
             }
             let got = attempt()?;
@@ -245,7 +249,7 @@ impl Io {
                 return self.or_closed(got).map(Some);
             }
             if got < wanted {
-                self.source.set_drained(seen);
+                source.set_drained(seen);
             }
             Ok(Some(got))
         })

@@ -8,15 +8,12 @@
 use super::Worker;
 use crate::coroutine::Active;
 
-/// So many stacks are fetched together: their translations must not push one another out.
-const TOGETHER: usize = 64;
-
 impl Worker {
     /// A poll has just made so many goroutines ready, most of them here.
     pub(super) fn fetch_ready(&self, reports: usize) {
         self.cold.set(reports);
         let mut next = self.ready.first();
-        for _ in 0..reports.min(TOGETHER) {
+        for _ in 0..reports {
             let Some(goroutine) = next else { return };
             // SAFETY: whoever is in this list belongs to this worker, which is the caller, until it is taken out.
             if let Some(runner) = unsafe { goroutine.runner() } {
