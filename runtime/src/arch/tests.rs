@@ -1,4 +1,6 @@
-use super::{Context, Pair, Word, resume, suspend};
+use super::{Context, Pair, Word, resume, suspend, system_call};
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::ptr;
 
 fn word(number: usize) -> Word {
@@ -41,4 +43,25 @@ fn a_word_travels_both_ways_and_registers_survive() {
     assert_eq!(sum, (1..=1000).sum());
     assert_eq!(kept, std::array::from_fn(|i| i * 3));
     assert_eq!(pair, place.as_mut_ptr());
+}
+
+#[test]
+fn a_system_call_takes_six_arguments_and_gives_errors_negated() {
+    // A byte of this program into a pipe: source and offset, destination and offset, length, flags.
+    let mut offset = 3_i64;
+    let source = std::env::current_exe().and_then(File::open).unwrap();
+    let copy = |fd: i32, offset: &mut i64, flags| {
+        let offset = ptr::from_mut(offset).expose_provenance();
+        let arguments = [source.as_raw_fd() as usize, offset, fd as usize, 0, 1, flags];
+        // SAFETY: the kernel reads the descriptors, and reads and writes the offset, which is a local variable.
+        unsafe { system_call(libc::SYS_splice, arguments) }
+    };
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    assert_eq!(copy(writer.as_raw_fd(), &mut offset, 0), 1);
+    assert_eq!(offset, 4);
+    let mut byte = [0];
+    std::io::Read::read_exact(&mut reader, &mut byte).unwrap();
+    assert_eq!(&byte, b"F", "the fourth byte of an ELF file");
+    assert_eq!(copy(-1, &mut offset, 0), -(libc::EBADF as isize));
+    assert_eq!(copy(writer.as_raw_fd(), &mut offset, usize::MAX), -(libc::EINVAL as isize));
 }

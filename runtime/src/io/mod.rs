@@ -306,7 +306,7 @@ impl Io {
         if call.pause.is_zero() {
             return self.wait_until(direction, seen, &mut call.turn, deadline);
         }
-        pause_until(deadline, direction.reason(), &mut call.pause)
+        pause_until(deadline, reason(direction), &mut call.pause)
     }
 
     #[inline(always)]
@@ -331,7 +331,7 @@ impl Io {
                 }
             }
         };
-        let cause = parking.wait(direction.reason(), deadline);
+        let cause = parking.wait(reason(direction), deadline);
         if cause != Cause::Notified {
             hint::cold_path();
             return self.give_up(direction, ticket, cause);
@@ -345,7 +345,7 @@ impl Io {
     fn cannot_wait(&self, parking: Parking, why: &Enlisted) -> Option<io::Result<()>> {
         drop(parking);
         match why {
-            Enlisted::Waiting => None,
+            Enlisted::Waiting => unreachable!("it can"),
             Enlisted::Changed => Some(Ok(())),
             Enlisted::Closed => Some(Err(closed())),
             Enlisted::Unregistered => self.register().err().map(Err),
@@ -446,6 +446,14 @@ fn dead_file() -> Option<OwnedFd> {
     let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
     // SAFETY: it is new, and nobody else's.
     (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[inline]
+fn reason(direction: Direction) -> WaitReason {
+    match direction {
+        Direction::Read => WaitReason::Read,
+        Direction::Write => WaitReason::Write,
+    }
 }
 
 /// Waits for the next try of what is never reported. A close is seen then.

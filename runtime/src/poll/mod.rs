@@ -45,7 +45,6 @@ mod source;
 
 pub(crate) use source::{Enlisted, Source, Turn};
 
-use crate::goroutine::WaitReason;
 use crate::ticket::Runnable;
 use epoll::Epoll;
 use std::fmt;
@@ -64,13 +63,6 @@ pub(crate) enum Direction {
 
 impl Direction {
     const BOTH: [Direction; 2] = [Direction::Read, Direction::Write];
-
-    pub(crate) fn reason(self) -> WaitReason {
-        match self {
-            Direction::Read => WaitReason::Read,
-            Direction::Write => WaitReason::Write,
-        }
-    }
 }
 
 /// What was reported about a source.
