@@ -308,14 +308,13 @@ pub fn checkpoint() {
     if let Some(worker) = current::worker()
         && worker.is_overdue()
     {
-        make_way();
+        end_time_slice();
     }
 }
 
-/// The time slice is over.
 #[cold]
 #[inline(never)]
-fn make_way() {
+fn end_time_slice() {
     if let (Some(worker), false) = (current::worker(), thread::panicking()) {
         yield_from(worker, Suspend::Overdue);
     }

@@ -51,7 +51,8 @@ impl Limits {
     }
 
     pub(super) fn set_deadline(&self, deadline: Option<Instant>) {
-        let nanos = deadline.map_or(0, |at| nanos(at.saturating_duration_since(origin())));
+        let nanos =
+            deadline.map_or(0, |deadline| nanos(deadline.saturating_duration_since(origin())));
         self.deadline.store(nanos, Ordering::Relaxed);
     }
 

@@ -42,7 +42,7 @@ struct Flags(AtomicU8);
 
 impl Flags {
     const CLOSED: u8 = 1;
-    /// It has had a timeout or a deadline.
+    /// A timeout or a deadline was set, or taken away again.
     const LIMITED: u8 = 2;
     /// The user wants `WouldBlock` instead of a wait.
     const NONBLOCKING: u8 = 4;
@@ -64,7 +64,7 @@ impl Flags {
     }
 }
 
-/// What a call remembers from one try to the next. All zeros at first, as each read and write makes one.
+/// What a call remembers from one try to the next. Most are all zeros at first, which costs each read and write little.
 #[derive(Default)]
 struct Call {
     turn: Turn,
@@ -178,9 +178,8 @@ impl Io {
     }
 
     /// After a try that failed: waits, if that may help.
-    // Apart, as all that is seldom: what a server does between two system calls is out of the cache by then, so the
-    // fewer lines of code it takes the better.
-    #[cold]
+    // Apart, as all that a read of a stream and a write seldom need: what a server does between two system calls is out
+    // of the cache by then, so the fewer lines of code it takes the better.
     #[inline(never)]
     fn wait_after(
         &self,
@@ -325,7 +324,7 @@ impl Io {
                 Enlisted::Waiting => break (parking, ticket),
                 other => {
                     hint::cold_path();
-                    if let Some(result) = self.cannot_wait(parking, &other) {
+                    if let Some(result) = self.do_not_wait(parking, &other) {
                         return result;
                     }
                 }
@@ -342,10 +341,10 @@ impl Io {
     /// What comes of an attempt to wait instead; `None`: another attempt.
     #[cold]
     #[inline(never)]
-    fn cannot_wait(&self, parking: Parking, why: &Enlisted) -> Option<io::Result<()>> {
+    fn do_not_wait(&self, parking: Parking, why: &Enlisted) -> Option<io::Result<()>> {
         drop(parking);
         match why {
-            Enlisted::Waiting => unreachable!("it can"),
+            Enlisted::Waiting => unreachable!("the caller waits"),
             Enlisted::Changed => Some(Ok(())),
             Enlisted::Closed => Some(Err(closed())),
             Enlisted::Unregistered => self.register().err().map(Err),

@@ -68,7 +68,7 @@ impl Backend for Epoll {
     ) -> Reports {
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); BATCH];
         let count = self.wait_raw(&mut events, wait);
-        let mut reports = Reports { sources: 0, woken: false };
+        let mut reports = Reports { sources: 0, woken: false, full: count == BATCH };
         // SAFETY: the kernel has written the first `count`.
         let events = unsafe { events[..count].assume_init_ref() };
         for (index, &event) in events.iter().enumerate() {

@@ -90,6 +90,8 @@ struct Reports {
     sources: usize,
     /// And a wake-up.
     woken: bool,
+    /// There may be more of them.
+    full: bool,
 }
 
 /// See the head of this file.
@@ -107,6 +109,9 @@ trait Backend: Sized {
     ) -> Reports;
     fn wake(&self);
 }
+
+/// How often somebody who polls for another one asks for more.
+const MOST_BATCHES: usize = 64;
 
 /// Where sources are registered, and where their worker sleeps.
 pub(crate) struct Poller {
@@ -135,10 +140,19 @@ impl Poller {
         self.backend.wait(wait, Source::prefetch, report).sources
     }
 
-    /// The same for somebody else, because the owner does not come to it. Does not wait.
+    /// The same for somebody else, because the owner does not come to it. Does not wait. As it is done once in a while
+    /// only, it takes whatever there is, within reason.
     pub(crate) fn poll_for_owner(&self, mut ready: impl FnMut(Runnable)) {
-        let report = |token, readiness| Source::notice(token, readiness, &mut ready);
-        if self.backend.wait(Wait::No, Source::prefetch, report).woken {
+        let mut woken = false;
+        for _ in 0..MOST_BATCHES {
+            let report = |token, readiness| Source::notice(token, readiness, &mut ready);
+            let reports = self.backend.wait(Wait::No, Source::prefetch, report);
+            woken |= reports.woken;
+            if !reports.full {
+                break;
+            }
+        }
+        if woken {
             // It was meant for the owner.
             self.backend.wake();
         }

@@ -13,6 +13,7 @@ impl Worker {
     pub(super) fn fetch_ready(&self, reports: usize) {
         self.cold.set(reports);
         let mut next = self.ready.first();
+        // Not too many: the translations of their addresses must not push one another out. That is up to the poller.
         for _ in 0..reports {
             let Some(goroutine) = next else { return };
             // SAFETY: whoever is in this list belongs to this worker, which is the caller, until it is taken out.
