@@ -244,6 +244,27 @@ mod real {
         source.give_back(false);
     }
 
+    /// More than are reported at once.
+    #[test]
+    fn who_polls_for_the_owner_takes_all_there_is() {
+        let poller = Poller::new().unwrap();
+        let leases: Vec<_> = (0..200)
+            .map(|_| {
+                let (stream, other) = pair();
+                let source = Source::lease();
+                let before = source.tick(Direction::Write);
+                source.register(stream.as_raw_fd(), poller.clone()).unwrap();
+                (source, before, stream, other)
+            })
+            .collect();
+        poller.wake();
+        poller.poll_for_owner(ready);
+        assert!(leases.iter().all(|(source, before, ..)| source.tick(Direction::Write) != *before));
+        // The wake-up was passed on, or this would take for ever.
+        assert_eq!(poller.poll(Wait::Forever, ready), 0);
+        leases.into_iter().for_each(|(source, ..)| source.give_back(false));
+    }
+
     /// Writers and readers are told apart, and the end concerns both.
     #[test]
     fn directions_are_apart() {
