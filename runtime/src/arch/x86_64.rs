@@ -46,6 +46,7 @@
 //! The feature `fp-env` saves them, for programs whose C code does.
 
 use std::arch::{asm, global_asm};
+use std::io;
 use std::mem::{self, MaybeUninit, offset_of};
 use std::ptr;
 
@@ -327,12 +328,15 @@ pub(crate) fn prefetch_for_write(address: *const u8) {
 }
 
 /// A call of the Linux kernel, inlined: libc's `syscall` is one more line of code and one more return, after which errors
-/// come from a thread-local. What the kernel returns: an error is its number, negated.
+/// come from a thread-local.
+///
+/// # Errors
+/// That of the kernel.
 ///
 /// # Safety
 /// What the kernel does for that number with these arguments is sound.
 #[inline(always)]
-pub(crate) unsafe fn system_call(number: libc::c_long, arguments: [usize; 6]) -> isize {
+pub(crate) unsafe fn system_call(number: libc::c_long, arguments: [usize; 6]) -> io::Result<usize> {
     let [first, second, third, fourth, fifth, sixth] = arguments;
     let result: isize;
     // SAFETY: the caller vouches for what the kernel does. Beside that it writes to the result, rcx and r11 only. It may
@@ -352,5 +356,6 @@ pub(crate) unsafe fn system_call(number: libc::c_long, arguments: [usize; 6]) ->
             options(nostack),
         );
     }
-    result
+    // An error is its number, negated.
+    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result as i32))
 }

@@ -70,11 +70,12 @@ impl Limits {
 
     /// Until when a call may wait. It began when it first had a timeout to keep.
     pub(super) fn deadline(&self, direction: Direction, began: &mut Began) -> Option<Instant> {
-        let timeout = self.timeouts[direction as usize].load(Ordering::Relaxed);
-        if timeout != 0 && began.0 == 0 {
-            began.0 = nanos(origin().elapsed());
-        }
-        let relative = (timeout != 0).then(|| at(began.0.checked_add(timeout)?)).flatten();
+        let relative = self.timeout(direction).and_then(|timeout| {
+            if began.0 == 0 {
+                began.0 = nanos(origin().elapsed());
+            }
+            at(began.0)?.checked_add(timeout)
+        });
         match (relative, self.absolute()) {
             (Some(relative), Some(absolute)) => Some(relative.min(absolute)),
             (relative, absolute) => relative.or(absolute),

@@ -11,12 +11,6 @@ use std::os::fd::RawFd;
 /// There is no address to read or write.
 const NOBODY: [usize; 2] = [0, 0];
 
-#[inline(always)]
-fn check(result: isize) -> io::Result<usize> {
-    // An error is its number, negated; everything else is a count.
-    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result as i32))
-}
-
 /// Descriptor, start, length and flags as the kernel takes them.
 #[inline(always)]
 fn arguments(fd: RawFd, start: *const u8, len: usize, flags: c_int) -> [usize; 6] {
@@ -29,7 +23,7 @@ fn arguments(fd: RawFd, start: *const u8, len: usize, flags: c_int) -> [usize; 6
 pub(crate) fn recv(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
     let arguments = arguments(fd, buf.as_mut_ptr(), buf.len(), libc::MSG_DONTWAIT);
     // SAFETY: the kernel writes at most the length of the buffer to it. A wrong descriptor is an error.
-    check(unsafe { arch::system_call(libc::SYS_recvfrom, arguments) })
+    unsafe { arch::system_call(libc::SYS_recvfrom, arguments) }
 }
 
 /// Gives to a socket what it has room for, without waiting.
@@ -38,5 +32,5 @@ pub(crate) fn send(fd: RawFd, buf: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let arguments = arguments(fd, buf.as_ptr(), buf.len(), flags);
     // SAFETY: the kernel reads at most the length of the buffer. A wrong descriptor is an error.
-    check(unsafe { arch::system_call(libc::SYS_sendto, arguments) })
+    unsafe { arch::system_call(libc::SYS_sendto, arguments) }
 }

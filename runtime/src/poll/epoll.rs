@@ -118,10 +118,10 @@ impl Epoll {
             let arguments = [epoll, buffer, most, limit, no_signals, their_size];
             // SAFETY: the kernel writes at most `most` reports to the buffer, and reads the limit.
             match unsafe { arch::system_call(libc::SYS_epoll_pwait2, arguments) } {
-                INTERRUPTED => return 0,
-                count if count >= 0 => return count as usize,
+                Ok(count) => return count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return 0,
                 // Missing, or forbidden by a filter of system calls.
-                _ => COARSE.store(true, Ordering::Relaxed),
+                Err(_) => COARSE.store(true, Ordering::Relaxed),
             }
         }
         let millis = match wait {
@@ -132,23 +132,19 @@ impl Epoll {
         let arguments = [epoll, buffer, most, millis as usize, 0, 0];
         // SAFETY: the kernel writes at most `most` reports to the buffer.
         match unsafe { arch::system_call(libc::SYS_epoll_wait, arguments) } {
-            INTERRUPTED => 0,
-            count if count >= 0 => count as usize,
-            error => cannot_wait(error),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => cannot_wait(&error),
         }
     }
 }
 
 /// Somebody has closed a descriptor that is not theirs. Nobody would be woken any more.
 #[cold]
-fn cannot_wait(error: isize) -> ! {
-    let error = io::Error::from_raw_os_error(-error as i32);
+fn cannot_wait(error: &io::Error) -> ! {
     let _nobody_reads = writeln!(io::stderr(), "fibra: cannot wait for events: {error}");
     process::abort();
 }
-
-/// What an interrupted system call returns.
-const INTERRUPTED: isize = -(libc::EINTR as isize);
 
 /// Rounded up, so that nobody wakes up before it is time, and again and again.
 fn whole_millis(limit: Duration) -> i32 {
