@@ -86,6 +86,13 @@ impl Backend for Epoll {
         reports
     }
 
+    fn is_ready(&self) -> bool {
+        let mut epoll =
+            libc::pollfd { fd: self.epoll.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: reads and writes one local variable. An error is as good as nothing.
+        unsafe { libc::poll(&mut epoll, 1, 0) == 1 }
+    }
+
     fn wake(&self) {
         let one = 1u64.to_ne_bytes();
         // SAFETY: writes eight bytes from a local variable. It could only fail because the counter is full,

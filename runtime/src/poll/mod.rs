@@ -107,6 +107,8 @@ trait Backend: Sized {
         announce: impl Fn(u64),
         report: impl FnMut(u64, Readiness),
     ) -> Reports;
+    /// Whether a wait would end at once. Takes nothing.
+    fn is_ready(&self) -> bool;
     fn wake(&self);
 }
 
@@ -156,6 +158,11 @@ impl Poller {
             // It was meant for the owner.
             self.backend.wake();
         }
+    }
+
+    /// Whether a poll would bring something. Takes nothing.
+    pub(crate) fn has_reports(&self) -> bool {
+        self.backend.is_ready()
     }
 
     /// The owner comes back from its wait, or will not wait the next time.

@@ -90,6 +90,8 @@ pub(crate) struct Station {
     pub(super) running: AtomicPtr<Header>,
     /// Counts the times that a goroutine was resumed.
     pub(super) epoch: AtomicU64,
+    /// The epoch in which another worker has stood aside for this one (`worker/aside.rs`).
+    pub(super) stood_aside_for: AtomicU64,
     /// What runs has had its time slice: it yields at its next checkpoint.
     pub(super) overdue: AtomicBool,
     /// Enough other workers make progress: it takes no fresh goroutines, and ends with its last resident.
@@ -121,6 +123,7 @@ impl Station {
             residents: AtomicU32::new(0),
             running: AtomicPtr::new(ptr::null_mut()),
             epoch: AtomicU64::new(0),
+            stood_aside_for: AtomicU64::new(0),
             overdue: AtomicBool::new(false),
             surplus: AtomicBool::new(false),
             thread: Mutex::new(None),

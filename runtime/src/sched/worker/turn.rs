@@ -257,7 +257,9 @@ impl Worker {
     /// Out of work: if many reports came together the last time, there are most likely more by now, and it is cheaper
     /// to ask for them than to prepare for sleep. True: there were.
     pub(super) fn poll_again(&self) -> bool {
-        if self.reports.replace(0) < BUSY || !self.may_put_off_search() {
+        let reports = self.reports.replace(0);
+        self.stand_aside(reports);
+        if reports < BUSY || !self.may_put_off_search() {
             return false;
         }
         // Another worker may wait for this processor, with its connections, until this one has used up a time slice.
