@@ -160,7 +160,7 @@ impl Poller {
         }
     }
 
-    /// Whether a poll would bring something. Takes nothing.
+    /// Whether a poll would bring something. Takes nothing; waits for who is just polling.
     pub(crate) fn has_reports(&self) -> bool {
         self.backend.is_ready()
     }

@@ -103,6 +103,8 @@ pub(crate) struct Shared {
     /// Fresh goroutines for which there was no stack. The monitor tries again.
     postponed: Mutex<Vec<GoroutineRef>>,
     out_of_stacks: AtomicBool,
+    /// A worker stands aside for another one (`worker/courtesy.rs`).
+    dozing: AtomicBool,
     monitor: Monitor,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// How many of them have not ended.
@@ -152,6 +154,7 @@ impl Shared {
             gate: Gate::new(),
             postponed: Mutex::new(Vec::new()),
             out_of_stacks: AtomicBool::new(false),
+            dozing: AtomicBool::new(false),
             monitor: Monitor::new(),
             threads: Mutex::new(Vec::new()),
             running: Mutex::new(0),

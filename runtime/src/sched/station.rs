@@ -90,8 +90,6 @@ pub(crate) struct Station {
     pub(super) running: AtomicPtr<Header>,
     /// Counts the times that a goroutine was resumed.
     pub(super) epoch: AtomicU64,
-    /// The epoch in which another worker has stood aside for this one (`worker/aside.rs`).
-    pub(super) stood_aside_for: AtomicU64,
     /// What runs has had its time slice: it yields at its next checkpoint.
     pub(super) overdue: AtomicBool,
     /// Enough other workers make progress: it takes no fresh goroutines, and ends with its last resident.
@@ -123,7 +121,6 @@ impl Station {
             residents: AtomicU32::new(0),
             running: AtomicPtr::new(ptr::null_mut()),
             epoch: AtomicU64::new(0),
-            stood_aside_for: AtomicU64::new(0),
             overdue: AtomicBool::new(false),
             surplus: AtomicBool::new(false),
             thread: Mutex::new(None),
@@ -241,6 +238,20 @@ impl Station {
     /// Whether its worker has nothing to do, as far as others can see.
     pub(super) fn is_idle(&self) -> bool {
         self.is_active() && self.running.load(Ordering::Relaxed).is_null() && self.inbox.is_empty()
+    }
+
+    /// Whether there are reports that its worker does not fetch, although it runs nobody and has not since that epoch.
+    pub(super) fn waits_for_processor(&self, epoch: u64) -> bool {
+        let runs_nobody = || {
+            self.epoch.load(Ordering::Relaxed) == epoch
+                && self.running.load(Ordering::Relaxed).is_null()
+        };
+        runs_nobody()
+            && self.is_active()
+            && self.poller().is_used()
+            && self.poller().has_reports()
+            // It may have fetched them while the system was asked for them.
+            && runs_nobody()
     }
 
     /// How many residents it has and may get: those that started, and what it has to start. As far as the caller can see.

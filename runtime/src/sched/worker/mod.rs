@@ -9,15 +9,16 @@
 //!
 //! # Where am I
 //!
-//! `turn.rs` chooses, starts and resumes; `leave.rs` is how a goroutine gives the worker back; `placement.rs` says where
-//! a goroutine starts, and so stays; `deferral.rs` when nobody is woken for it; `ahead.rs` has the memory of those
-//! fetched that are next; `aside.rs` lets a worker run that the system keeps waiting; `rest.rs` searches, sleeps and ends. Everything here runs on the worker's own stack, except what
-//! a goroutine calls, and what that calls: [`Worker::spawn`], [`Worker::prepare`] and [`Worker::suspend`],
-//! [`Worker::ready`], [`Worker::run_in_place`], [`Worker::next_on`]. After `suspend` a migratable goroutine may be on
-//! another worker, so it must not use `self` any more.
+//! `turn.rs` chooses, starts and resumes; `leave.rs` is how a goroutine gives the worker back; `placement.rs` says
+//! where a goroutine starts, and so stays; `deferral.rs` when nobody is woken for it; `ahead.rs` has the memory of
+//! those fetched that are next; `courtesy.rs` lets another worker run that the system keeps waiting; `rest.rs`
+//! searches, sleeps and ends. Everything here runs on the worker's own stack, except what a goroutine calls, and
+//! what that calls: [`Worker::spawn`], [`Worker::prepare`] and [`Worker::suspend`], [`Worker::ready`],
+//! [`Worker::run_in_place`], [`Worker::next_on`]. After `suspend` a migratable goroutine may be on another worker,
+//! so it must not use `self` any more.
 
 mod ahead;
-mod aside;
+mod courtesy;
 mod deferral;
 mod leave;
 mod placement;
@@ -36,7 +37,7 @@ use crate::primitive::atomic::Ordering;
 use crate::sched;
 use crate::stack;
 use crate::ticket::Request;
-use aside::Aside;
+use courtesy::Courtesy;
 use deferral::{Trust, Unsettled};
 pub(crate) use leave::Leave;
 use placement::Pause;
@@ -97,8 +98,7 @@ pub(crate) struct Worker {
     unsettled: Cell<Option<Unsettled>>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
-    /// When it stands aside for another worker.
-    aside: Aside,
+    courtesy: Courtesy,
     /// It knows that the runtime shuts down, and unwinds its goroutines.
     stopping: Cell<bool>,
 }
@@ -130,7 +130,7 @@ impl Worker {
             trust: Cell::new(Trust::default()),
             unsettled: Cell::new(None),
             reports: Cell::new(0),
-            aside: Aside::new(),
+            courtesy: Courtesy::new(),
             stopping: Cell::new(false),
         };
         // std makes one for its threads, but not in a process that did not start in Rust's `main`.

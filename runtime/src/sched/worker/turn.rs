@@ -255,15 +255,15 @@ impl Worker {
     }
 
     /// Out of work: if many reports came together the last time, there are most likely more by now, and it is cheaper
-    /// to ask for them than to prepare for sleep. True: there were.
+    /// to ask for them than to prepare for sleep. True: there were. May doze before it does so (`courtesy.rs`).
     pub(super) fn poll_again(&self) -> bool {
         let reports = self.reports.replace(0);
-        self.stand_aside(reports);
+        let has_stood_aside = self.stand_aside(reports);
         if reports < BUSY || !self.may_put_off_search() {
             return false;
         }
         // Another worker may wait for this processor, with its connections, until this one has used up a time slice.
-        if self.put_off.get().is_multiple_of(GIVE_WAY) {
+        if !has_stood_aside && self.put_off.get().is_multiple_of(GIVE_WAY) {
             primitive::yield_now();
         }
         self.poll();

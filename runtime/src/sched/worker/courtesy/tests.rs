@@ -42,25 +42,25 @@ fn who_has_reports_and_runs_nobody_waits_for_a_processor() {
 
 #[test]
 fn in_vain_it_does_so_less_and_less_often() {
-    let start = Instant::now();
-    let mut watched = Watched::new(start);
-    watched.learn(true, start);
-    assert_eq!(watched.not_before, start);
+    let mut doubt = Courtesy::new().doubt.get();
+    let now = Instant::now();
+    assert!(doubt.after(Outcome::GotOn, now).until <= now);
+    assert!(doubt.after(Outcome::Interrupted, now).until <= now);
     let mut pauses = Vec::new();
     for _ in 0..9 {
-        watched.learn(false, start);
-        pauses.push((watched.not_before - start).as_millis());
+        doubt = doubt.after(Outcome::InVain, now);
+        pauses.push((doubt.until - now).as_millis());
     }
     assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-    watched.learn(true, start);
-    watched.learn(false, start);
-    assert_eq!(watched.not_before - start, LONGEST_PAUSE, "one success does not make up for them");
+    assert_eq!(doubt.after(Outcome::Interrupted, now).length, LONGEST_DOUBT);
+    doubt = doubt.after(Outcome::GotOn, now).after(Outcome::InVain, now);
+    assert_eq!(doubt.until, now + LONGEST_DOUBT, "one success does not make up for them");
 }
 
 #[test]
 fn it_looks_after_enough_reports_unless_many_come_at_once() {
-    let aside = Aside::new();
-    let due = |reports: &[usize]| reports.iter().map(|&n| aside.is_due(n)).collect::<Vec<_>>();
+    let courtesy = Courtesy::new();
+    let due = |reports: &[usize]| reports.iter().map(|&n| courtesy.is_due(n)).collect::<Vec<_>>();
     assert_eq!(due(&[ENOUGH - 1, 0, 1, ENOUGH - 1, 1]), [false, false, true, false, true]);
     assert_eq!(due(&[ENOUGH - 1, MANY, 1]), [false, false, false]);
 }

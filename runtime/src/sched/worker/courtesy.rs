@@ -1,0 +1,190 @@
+//! A worker that gets on stands aside for one that the system does not run.
+//!
+//! Where clients share the processors with the workers, a worker that was woken by its sockets may have to wait: behind
+//! the client that sent the message and goes on for a time slice, or behind another worker. That one is served all the
+//! faster meanwhile, and so is the client, so neither comes to give up its processor. What the first worker's
+//! connections wait for is then the system's tick, up to four milliseconds. But if the other worker sleeps for a moment,
+//! nobody answers the client any more, it has nothing to do, and the first worker runs.
+//!
+//! So each worker looks at another one now and then. If that one does not fetch its reports for [`LONG`], and resumes
+//! nobody, this one dozes until it does, or for [`MOST_DOZES`] times [`DOZE`]. That is the price: what comes for this
+//! worker waits for so long. So it does not if a timer of its own is due soon, or if there is something to start; and
+//! of all workers only one dozes at a time. A worker that has lost its processor within a goroutine is not helped, since
+//! it looks like one that computes.
+//!
+//! Who keeps the processors may also be something that computes, and does not wait for this worker at all. Then the
+//! other one gets on no sooner, or this one comes back late. After that it does not stand aside for a while.
+
+use super::Worker;
+use crate::primitive::atomic::Ordering;
+use crate::sched::Station;
+use crate::sched::idle::Searcher;
+use std::cell::Cell;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// After so many reports of its own a worker looks at another one; of those it counts that came just before it was out
+/// of work.
+const ENOUGH: usize = 8;
+/// With so many at once the clients have enough to do without this worker's answers.
+const MANY: usize = 48;
+/// A worker that has been woken is there sooner, if there is a processor for it.
+const LONG: Duration = Duration::from_micros(50);
+/// The system adds its timer slack of 50 µs.
+const DOZE: Duration = Duration::from_micros(100);
+/// About as long as a client takes for 64 small answers.
+const MOST_DOZES: usize = 4;
+/// A doze that took as long says that somebody computes here; and a timer that is due within it is not kept waiting.
+const LATE: Duration = Duration::from_millis(1);
+/// How long a worker does not stand aside after it was in vain, twice as long each time.
+const SHORTEST_DOUBT: Duration = Duration::from_millis(10);
+const LONGEST_DOUBT: Duration = Duration::from_secs(1);
+
+/// A worker that may wait for a processor.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    station: usize,
+    epoch: u64,
+    /// It had reports to fetch at this time already.
+    since: Instant,
+}
+
+/// What came of standing aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    GotOn,
+    InVain,
+    /// Something came up for this worker.
+    Interrupted,
+}
+
+/// Whether it was of use lately.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    length: Duration,
+    until: Instant,
+}
+
+impl Doubt {
+    fn after(self, outcome: Outcome, now: Instant) -> Doubt {
+        match outcome {
+            Outcome::GotOn => Doubt { length: self.length / 2, ..self },
+            Outcome::Interrupted => self,
+            Outcome::InVain => {
+                let length = (2 * self.length).clamp(SHORTEST_DOUBT, LONGEST_DOUBT);
+                Doubt { length, until: now + length }
+            }
+        }
+    }
+}
+
+/// When a worker stands aside.
+#[derive(Debug)]
+pub(super) struct Courtesy {
+    /// Own reports since the last look at another worker.
+    reports: Cell<usize>,
+    suspect: Cell<Option<Suspect>>,
+    doubt: Cell<Doubt>,
+}
+
+impl Courtesy {
+    pub(super) fn new() -> Courtesy {
+        let doubt = Doubt { length: Duration::ZERO, until: Instant::now() };
+        Courtesy { reports: Cell::new(0), suspect: Cell::new(None), doubt: Cell::new(doubt) }
+    }
+
+    /// After so many more reports: whether to look at another worker.
+    #[inline]
+    fn is_due(&self, reports: usize) -> bool {
+        let sum = if reports < MANY { self.reports.get() + reports } else { 0 };
+        let is_due = sum >= ENOUGH;
+        self.reports.set(if is_due { 0 } else { sum });
+        is_due
+    }
+}
+
+impl Worker {
+    /// Out of work, after so many reports: sleeps for a moment if another worker is to run first. Whether it has.
+    #[inline]
+    pub(super) fn stand_aside(&self, reports: usize) -> bool {
+        self.courtesy.is_due(reports) && self.look_at_another()
+    }
+
+    #[cold]
+    fn look_at_another(&self) -> bool {
+        if self.shared.stations().len() == 1 || self.station().is_surplus() {
+            return false;
+        }
+        let now = Instant::now();
+        if now < self.courtesy.doubt.get().until {
+            return false;
+        }
+        let suspect = self.courtesy.suspect.take();
+        let suspect = suspect.filter(|s| self.station_of(s).waits_for_processor(s.epoch));
+        match suspect {
+            None => self.courtesy.suspect.set(self.suspect(now)),
+            Some(suspect) if now - suspect.since < LONG => {
+                self.courtesy.suspect.set(Some(suspect));
+            }
+            Some(suspect) if self.is_free_until(now + LATE) => return self.doze_for(suspect),
+            Some(_) => {}
+        }
+        false
+    }
+
+    fn station_of(&self, suspect: &Suspect) -> &Station {
+        &self.shared.stations[suspect.station]
+    }
+
+    /// One of the others, if it has reports to fetch.
+    fn suspect(&self, now: Instant) -> Option<Suspect> {
+        let other = self.others().next()?;
+        let epoch = other.epoch.load(Ordering::Relaxed);
+        let suspect = Suspect { station: other.index, epoch, since: now };
+        other.waits_for_processor(epoch).then_some(suspect)
+    }
+
+    /// Whether there is nothing for it to do until then, as far as one can know.
+    fn is_free_until(&self, then: Instant) -> bool {
+        // An answer from another worker is a matter of microseconds.
+        !self.spoken_to.get()
+            && !self.has_something_to_do()
+            && self.station().next_deadline().is_none_or(|deadline| deadline > then)
+    }
+
+    fn has_something_to_do(&self) -> bool {
+        self.has_own_work() || self.sees_spare_work()
+    }
+
+    /// False: somebody else stands aside already.
+    fn doze_for(&self, suspect: Suspect) -> bool {
+        if self.shared.dozing.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        let outcome = self.doze(|| !self.station_of(&suspect).waits_for_processor(suspect.epoch));
+        self.shared.dozing.store(false, Ordering::Relaxed);
+        let doubt = self.courtesy.doubt.get().after(outcome, Instant::now());
+        self.courtesy.doubt.set(doubt);
+        true
+    }
+
+    fn doze(&self, gets_on: impl Fn() -> bool) -> Outcome {
+        for _ in 0..MOST_DOZES {
+            let start = Instant::now();
+            thread::sleep(DOZE);
+            if start.elapsed() >= LATE {
+                return Outcome::InVain;
+            }
+            if gets_on() {
+                return Outcome::GotOn;
+            }
+            if self.has_something_to_do() {
+                return Outcome::Interrupted;
+            }
+        }
+        Outcome::InVain
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
