@@ -26,7 +26,8 @@
 //!   later sees the worker as a sleeper. If it was picked meanwhile it counts itself: then it wakes at once, and searches.
 //! * *Seen only sleepers*: the pusher takes one off the list and wakes it. It starts as a searcher.
 //! * *Seen neither*: all workers are busy. Each looks at its own queues when its goroutine gives way,
-//!   and searches before it sleeps.
+//!   and searches before it sleeps. One that dozes, out of work, so that another worker can run (`worker/courtesy.rs`),
+//!   counts as busy; it had seen nothing to do before, looks again every 150 µs or so, and stops when there is.
 //! * *Nap*: a searcher that sees only a little, whose owners go on, looks away for a while. It stays counted, apart from
 //!   the others, and searches again before it does anything else. So for the claim it is a searcher, if a slow one: after
 //!   [`MOST_NAPS`] naps in a row it searches to the end, for an owner that goes on need not come to its queue.

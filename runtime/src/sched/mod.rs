@@ -141,10 +141,10 @@ pub(crate) struct Counts {
 }
 
 impl Shared {
-    /// Starts the workers and the monitor.
-    pub(crate) fn start(config: Config) -> io::Result<Arc<Shared>> {
+    /// Without threads.
+    fn new(config: Config) -> Arc<Shared> {
         let all = config.workers + config.spares;
-        let shared = Arc::new_cyclic(|weak| Shared {
+        Arc::new_cyclic(|weak| Shared {
             stations: (0..all)
                 .map(|index| CachePadded::new(Station::new(weak.clone(), index)))
                 .collect(),
@@ -160,7 +160,12 @@ impl Shared {
             running: Mutex::new(0),
             thread_ended: Condvar::new(),
             config,
-        });
+        })
+    }
+
+    /// Starts the workers and the monitor.
+    pub(crate) fn start(config: Config) -> io::Result<Arc<Shared>> {
+        let shared = Shared::new(config);
         membarrier::register();
         for index in 0..shared.config.workers {
             if let Err(error) = shared.start_worker(index) {

@@ -104,9 +104,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// The thread's main function.
-    pub(super) fn main(shared: Arc<Shared>, index: usize, searching: Searching) {
-        let worker = Worker {
+    fn new(shared: Arc<Shared>, index: usize) -> Worker {
+        Worker {
             station: ptr::from_ref::<Station>(&shared.stations[index]),
             shared,
             index,
@@ -132,7 +131,12 @@ impl Worker {
             reports: Cell::new(0),
             courtesy: Courtesy::new(),
             stopping: Cell::new(false),
-        };
+        }
+    }
+
+    /// The thread's main function.
+    pub(super) fn main(shared: Arc<Shared>, index: usize, searching: Searching) {
+        let worker = Worker::new(shared, index);
         // std makes one for its threads, but not in a process that did not start in Rust's `main`.
         stack::ensure_alternate_stack();
         // The loop must not unwind: frames of goroutines would be lost.

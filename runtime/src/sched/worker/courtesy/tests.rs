@@ -1,12 +1,15 @@
 //! For whom a worker would stand aside, and how often.
 
 use super::*;
+use crate::goroutine::Affinity;
 use crate::poll::{Source, Wait};
+use crate::sched::{Config, Shared};
+use crate::stack::StackSize;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 #[test]
 fn who_has_reports_and_runs_nobody_waits_for_a_processor() {
@@ -63,4 +66,106 @@ fn it_looks_after_enough_reports_unless_many_come_at_once() {
     let due = |reports: &[usize]| reports.iter().map(|&n| courtesy.is_due(n)).collect::<Vec<_>>();
     assert_eq!(due(&[ENOUGH - 1, 0, 1, ENOUGH - 1, 1]), [false, false, true, false, true]);
     assert_eq!(due(&[ENOUGH - 1, MANY, 1]), [false, false, false]);
+}
+
+/// A worker of a runtime of two, none of which has a thread, and what keeps reports waiting for the other one.
+struct Pair {
+    worker: Worker,
+    source: &'static Source,
+    _ends: (UnixStream, UnixStream),
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let shared = Shared::new(Config {
+            workers: 2,
+            spares: 0,
+            stack_size: StackSize::DEFAULT,
+            thread_name: "test".into(),
+            affinity: Affinity::Worker,
+            report_stalls: false,
+        });
+        for station in &shared.stations {
+            station.prepare_poller().unwrap();
+            assert!(station.occupy());
+        }
+        shared.used.store(2, Ordering::Relaxed);
+        let ends = UnixStream::pair().unwrap();
+        let source = Source::lease();
+        source.register(ends.0.as_raw_fd(), shared.stations[1].poller().clone()).unwrap();
+        Pair { worker: Worker::new(shared, 0), source, _ends: ends }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.worker.shared
+    }
+
+    /// The worker is out of work; whether it has dozed.
+    fn dozes(&self) -> bool {
+        thread::sleep(LONG);
+        self.worker.stand_aside(ENOUGH)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        assert!(self.source.close().is_empty());
+        assert!(!self.shared().dozing.load(Ordering::Relaxed));
+    }
+}
+
+#[test]
+fn it_dozes_at_the_second_look_and_not_soon_again_if_that_was_in_vain() {
+    let pair = Pair::new();
+    assert!(!pair.dozes());
+    assert!(pair.dozes());
+    let doubt = pair.worker.courtesy.doubt.get();
+    assert_eq!(doubt.length, SHORTEST_DOUBT);
+    while Instant::now() + 2 * LONG < doubt.until {
+        assert!(!pair.worker.stand_aside(ENOUGH));
+    }
+    thread::sleep(SHORTEST_DOUBT);
+    assert!(!pair.dozes());
+    assert!(pair.dozes());
+}
+
+#[test]
+fn it_gives_the_other_one_time_to_wake_up() {
+    let pair = Pair::new();
+    assert!(!pair.dozes());
+    let suspect = pair.worker.courtesy.suspect.get().unwrap();
+    let later = Instant::now() + Duration::from_secs(60);
+    pair.worker.courtesy.suspect.set(Some(Suspect { since: later, ..suspect }));
+    assert!(!pair.dozes() && !pair.dozes());
+    pair.worker.courtesy.suspect.set(Some(suspect));
+    assert!(pair.dozes());
+}
+
+#[test]
+fn it_does_not_doze_for_one_that_gets_on() {
+    let pair = Pair::new();
+    let other = &pair.shared().stations[1];
+    for epoch in 1..10 {
+        assert!(!pair.dozes());
+        other.epoch.store(epoch, Ordering::Relaxed);
+    }
+    assert!(!pair.dozes());
+    assert_eq!(other.poller().poll(Wait::No, |_| unreachable!("nobody waits")), 1);
+    assert!(!pair.dozes() && !pair.dozes());
+}
+
+#[test]
+fn it_does_not_doze_when_it_has_something_to_do() {
+    let pair = Pair::new();
+    assert!(!pair.dozes());
+    pair.worker.spoken_to.set(true);
+    assert!(!pair.dozes());
+    pair.worker.spoken_to.set(false);
+    pair.shared().dozing.store(true, Ordering::Relaxed);
+    assert!(!pair.dozes() && !pair.dozes(), "one is enough");
+    pair.shared().dozing.store(false, Ordering::Relaxed);
+    pair.worker.station().surplus.store(true, Ordering::Relaxed);
+    assert!(!pair.dozes() && !pair.dozes(), "it is to end");
+    pair.worker.station().surplus.store(false, Ordering::Relaxed);
+    assert!(pair.dozes() || pair.dozes());
 }
