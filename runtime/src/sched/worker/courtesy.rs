@@ -1,8 +1,8 @@
 //! A worker that gets on stands aside for one that the system does not run.
 //!
 //! Where clients share the processors with the workers, a worker that was woken by its sockets may have to wait: behind
-//! the client that sent the message and goes on for a time slice, or behind another worker. That one is served all the
-//! faster meanwhile, and so is the client, so neither comes to give up its processor. What the first worker's
+//! the client that sent the message and goes on for a time slice, or behind another worker. Client and other worker
+//! answer one another all the faster meanwhile, so neither comes to give up its processor. What the first worker's
 //! connections wait for is then the system's tick, up to four milliseconds. But if the other worker sleeps for a moment,
 //! nobody answers the client any more, it has nothing to do, and the first worker runs.
 //!
