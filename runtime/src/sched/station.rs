@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::census::Tally;
-use super::deque::Deque;
+use super::deque::{Batch, Deque};
 use super::event::Sleeper;
 use super::inbox::Inbox;
 use crate::goroutine::{Affinity, GoroutineRef, Header};
@@ -369,7 +369,8 @@ impl Station {
 /// Not inlined: it has a large frame.
 #[inline(never)]
 fn steal(from: &Deque<GoroutineRef>, to: &Deque<GoroutineRef>) -> Option<GoroutineRef> {
-    let batch = from.steal();
+    let mut batch = Batch::new();
+    from.steal(&mut batch);
     let (&first, rest) = batch.split_first()?;
     if !rest.is_empty() {
         to.push_all(rest.iter().copied());

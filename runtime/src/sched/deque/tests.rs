@@ -10,7 +10,8 @@ fn the_owner_takes_the_newest_and_thieves_the_older_half() {
     deque.push_all((0..5).map(|number| items.get(number).numbered(number)));
     assert_eq!(deque.len(), 5);
     assert_eq!(deque.pop_newest().map(ItemRef::number), Some(4));
-    let batch = deque.steal();
+    let mut batch = Batch::new();
+    deque.steal(&mut batch);
     let (first, rest) = batch.split_first().unwrap();
     assert_eq!(first.number(), 0);
     assert_eq!(rest.iter().map(|item| item.number()).collect::<Vec<_>>(), [1]);
@@ -18,7 +19,9 @@ fn the_owner_takes_the_newest_and_thieves_the_older_half() {
     assert_eq!(deque.pop_newest().map(ItemRef::number), Some(3));
     assert!(deque.is_empty() && deque.is_surely_empty());
     assert!(deque.pop_newest().is_none() && deque.pop_oldest().is_none());
-    assert!(deque.steal().is_empty());
+    batch.clear();
+    deque.steal(&mut batch);
+    assert!(batch.is_empty());
 }
 
 #[cfg(loom)]
@@ -40,7 +43,8 @@ mod models {
             let thief = {
                 let (deque, items) = (deque.clone(), items.clone());
                 thread::spawn(move || {
-                    let batch = deque.steal();
+                    let mut batch = Batch::new();
+                    deque.steal(&mut batch);
                     let stolen: Vec<_> = batch.iter().map(|item| item.number()).collect();
                     drop(items);
                     stolen
