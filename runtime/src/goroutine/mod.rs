@@ -14,7 +14,7 @@
 //!
 //! # Memory
 //!
-//! Headers live in slots of [`SLOT`] bytes that are never unmapped (`pool.rs`), and a slot never
+//! Headers live in slots of [`SLOT`] bytes that are never unmapped (`slab.rs`, `pool.rs`), and a slot never
 //! becomes anything else than a header. A closure and a result that fit the rest of the slot live there,
 //! so that spawning calls no allocator; larger ones get a box.
 //!
@@ -30,14 +30,15 @@ pub(crate) mod locals;
 pub(crate) mod pool;
 mod reason;
 mod references;
+mod slab;
 
 pub(crate) use extra::{Extra, Observer};
 pub use identity::GoroutineId;
 pub(crate) use job::{needed_stack, new};
 pub(crate) use joiner::Completion;
-pub(crate) use pool::SLOT;
 pub(crate) use reason::WaitReason;
 pub(crate) use references::Visit;
+pub(crate) use slab::SLOT;
 
 use crate::arch;
 use crate::coroutine::Coroutine;

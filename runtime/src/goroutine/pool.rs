@@ -1,9 +1,14 @@
 //! Slots for headers.
 //!
-//! Slots come from slabs of 2 MiB that are never unmapped. Each worker has a [`Cache`]: a list of free
-//! slots that it takes from and gives to without synchronisation. Caches exchange lists of [`BATCH`]
-//! slots with the shared pool, so a worker that only spawns and one that only finishes meet at the lock
-//! once in [`BATCH`] goroutines. Threads that are no workers use the shared pool directly.
+//! Slots come from slabs (`slab.rs`). Each worker has a [`Cache`]: a list of free slots that it takes from and gives
+//! to without synchronisation. Caches exchange lists of [`BATCH`] slots with the shared pool, so a worker that only
+//! spawns and one that only finishes meet at the lock once in [`BATCH`] goroutines. Threads that are no workers use
+//! the shared pool directly.
+//!
+//! The pool keeps the lists that were given last, which may still be in a cache. At the end of a burst there are many
+//! more. Their slots go back to the slabs, which hand them out in the order of their addresses. Otherwise each burst
+//! would leave them a little more mixed, until what is spawned in a row lies anywhere: a spawn then takes half as
+//! long again.
 //!
 //! The lists are vectors and not linked through the slots. A slot that comes back from another worker lies in that
 //! one's cache, and a link in it would be known only when it has arrived; from a vector the next few are fetched at
@@ -12,22 +17,17 @@
 //! A slab after the first asks for huge pages: when a million goroutines are alive, the page faults
 //! would cost more than everything else.
 
-use super::{FreeSlot, GoroutineRef, Header, job};
+use super::slab::Slab;
+use super::{FreeSlot, GoroutineRef};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes for a header with its closure and result: two cache lines.
-pub(crate) const SLOT: usize = 128;
-const SLAB: usize = 2 << 20;
 const BATCH: usize = 256;
-
-const _: () = assert!(
-    crate::primitive::MODELLED || size_of::<Header>() + 32 <= SLOT,
-    "a closure of four words fits the slot"
-);
+/// So many lists are kept, about as much as a second cache holds. More go back to their slabs.
+const MOST_LISTS: usize = 16;
 
 /// How many takes before its turn a slot is fetched.
 const AHEAD: usize = 8;
@@ -36,42 +36,47 @@ const AHEAD: usize = 8;
 type Slots = Vec<FreeSlot>;
 
 struct Shared {
-    /// Lists of at most [`BATCH`] slots, none of them empty.
-    full: Vec<Slots>,
+    /// Lists of at most [`BATCH`] slots, none of them empty; hottest last.
+    full: VecDeque<Slots>,
     /// Lists without slots, for whoever needs the memory.
     empty: Vec<Slots>,
     /// What threads without a cache gave back.
     loose: Slots,
     slabs: Vec<Slab>,
+    /// No slab before this one has a slot that was given back to it.
+    first: usize,
 }
 
-struct Slab {
-    base: NonNull<u8>,
-    /// Slots that were handed out at least once.
-    carved: usize,
-    slots: usize,
-}
-
-// SAFETY: the base of a mapping that is never unmapped.
-unsafe impl Send for Slab {}
-
-static SHARED: Mutex<Shared> = Mutex::new(Shared {
-    full: Vec::new(),
-    empty: Vec::new(),
-    loose: Vec::new(),
-    slabs: Vec::new(),
-});
+static SHARED: Mutex<Shared> = Mutex::new(Shared::new());
 
 fn shared() -> MutexGuard<'static, Shared> {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
+    const fn new() -> Shared {
+        Shared {
+            full: VecDeque::new(),
+            empty: Vec::new(),
+            loose: Vec::new(),
+            slabs: Vec::new(),
+            first: 0,
+        }
+    }
+
     /// Slots, in exchange for a list without any.
     fn refill(&mut self, slots: &mut Slots) -> io::Result<()> {
-        if let Some(full) = self.full.pop() {
+        if let Some(full) = self.full.pop_back() {
             self.empty.push(mem::replace(slots, full));
             return Ok(());
+        }
+        slots.try_reserve_exact(BATCH).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        while let Some(slab) = self.slabs.get_mut(self.first) {
+            slab.take(BATCH, slots);
+            if !slots.is_empty() {
+                return Ok(());
+            }
+            self.first += 1;
         }
         self.carve(slots)
     }
@@ -79,7 +84,21 @@ impl Shared {
     /// The reverse.
     fn put(&mut self, slots: &mut Slots) {
         let empty = self.empty.pop().unwrap_or_default();
-        self.full.push(mem::replace(slots, empty));
+        self.full.push_back(mem::replace(slots, empty));
+        if self.full.len() > MOST_LISTS
+            && let Some(coldest) = self.full.pop_front()
+        {
+            self.put_back(coldest);
+        }
+    }
+
+    fn put_back(&mut self, mut slots: Slots) {
+        for slot in slots.drain(..) {
+            let number = Slab::number_of(&slot);
+            self.first = self.first.min(number);
+            self.slabs[number].give(slot);
+        }
+        self.empty.push(slots);
     }
 
     fn take_one(&mut self) -> io::Result<FreeSlot> {
@@ -104,70 +123,15 @@ impl Shared {
 
     /// Slots that nobody had before: [`BATCH`], or what is left of a slab.
     fn carve(&mut self, slots: &mut Slots) -> io::Result<()> {
-        let huge = !self.slabs.is_empty();
-        let slab = match self.slabs.last_mut() {
-            Some(slab) if slab.carved < slab.slots => slab,
-            _ => self.slabs.push_mut(Slab::map(huge)?),
-        };
-        let count = BATCH.min(slab.slots - slab.carved);
-        slots.try_reserve_exact(count).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        slots.extend((0..count).map(|_| slab.carve()));
+        if let Some(slab) = self.slabs.last_mut() {
+            slab.carve(BATCH, slots);
+        }
+        if slots.is_empty() {
+            let number = self.slabs.len();
+            let slab = self.slabs.push_mut(Slab::map(number, number > 0)?);
+            slab.carve(BATCH, slots);
+        }
         Ok(())
-    }
-}
-
-impl Slab {
-    fn map(huge: bool) -> io::Result<Slab> {
-        // Twice the size, so that an aligned slab lies inside: huge pages need the alignment.
-        // SAFETY: a new private mapping at an address of the kernel's choice.
-        let mapping = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                2 * SLAB,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if mapping == libc::MAP_FAILED {
-            return Err(io::Error::new(
-                io::ErrorKind::OutOfMemory,
-                format!("no memory for more goroutines: {}", io::Error::last_os_error()),
-            ));
-        }
-        let start = mapping.cast::<u8>();
-        let base = start.map_addr(|a| a.next_multiple_of(SLAB));
-        let before = base.addr() - start.addr();
-        // SAFETY: all three ranges lie in the mapping just made, which nobody uses yet; failure of
-        // any of them changes nothing that is relied upon.
-        unsafe {
-            if before > 0 {
-                libc::munmap(start.cast(), before);
-            }
-            if before < SLAB {
-                libc::munmap(base.add(SLAB).cast(), SLAB - before);
-            }
-            let advice = if huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
-            libc::madvise(base.cast(), SLAB, advice);
-        }
-        let Some(base) = NonNull::new(base) else {
-            unreachable!("a mapping is never at address 0")
-        };
-        Ok(Slab { base, carved: 0, slots: SLAB / SLOT })
-    }
-
-    fn slot(&self, index: usize) -> GoroutineRef {
-        // SAFETY: `index` is below `slots`, so the slot lies inside the slab.
-        GoroutineRef(unsafe { self.base.add(index * SLOT) }.cast())
-    }
-
-    fn carve(&mut self) -> FreeSlot {
-        let slot = self.slot(self.carved);
-        // SAFETY: the slot lies in the slab, is aligned to its size, and was never handed out.
-        unsafe { slot.as_ptr().write(job::vacant()) };
-        self.carved += 1;
-        FreeSlot(slot)
     }
 }
 
@@ -251,14 +215,17 @@ pub(crate) fn for_each_slot(mut visit: impl FnMut(GoroutineRef)) {
     let mut index = 0;
     loop {
         // The lock is not held while `visit` runs.
-        let slab = {
+        let (area, carved) = {
             let shared = shared();
             let Some(slab) = shared.slabs.get(index) else {
                 return;
             };
-            Slab { base: slab.base, carved: slab.carved, slots: slab.slots }
+            (slab.area, slab.carved)
         };
-        (0..slab.carved).map(|slot| slab.slot(slot)).for_each(&mut visit);
+        (0..carved).map(|slot| area.slot(slot)).for_each(&mut visit);
         index += 1;
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
