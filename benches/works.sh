@@ -54,12 +54,16 @@ has_turn() {
     [[ -z ${hung["$1 $2"]:-} ]]
 }
 
+# Lines of what a process has to say that are shown: each of the thousands of coroutines that have no room says so.
+most_said=20
+
 # One turn of a contestant in a work of some rounds, in a process that the script's `run` starts. Prints a line for each
 # round; needs `scratch`, a directory.
 sample() {
     local who=$1 work=$2 turn=$3 count=$4 rounds=$5 code=0
     has_turn "$who" "$work" || return 0
-    run "$who" "$work" "$count" "$rounds" >"$scratch/rounds" || code=$?
+    run "$who" "$work" "$count" "$rounds" >"$scratch/rounds" 2>"$scratch/said" || code=$?
+    awk -v most=$most_said 'NR <= most; END { if (NR > most) print "… and " NR - most " lines more" }' "$scratch/said" >&2
     if [[ $code -ne 0 || $(wc -l <"$scratch/rounds") -ne $rounds ]]; then
         failed "$who" "$work" "$turn" "$code"
         return 0
