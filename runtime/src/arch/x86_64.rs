@@ -307,6 +307,15 @@ pub(crate) fn stack_pointer() -> usize {
     rsp
 }
 
+/// How far below an address the stack pointer is, or a number that is larger than any stack.
+#[inline(always)]
+pub(crate) fn depth_below(address: *const u8) -> usize {
+    let mut depth = address.addr();
+    // SAFETY: reads a register, and changes the flags.
+    unsafe { asm!("sub {}, rsp", inout(reg) depth, options(nomem, nostack)) };
+    depth
+}
+
 /// Where the calling thread's own data is: no two threads that live at the same time have it at the same place. It is a
 /// multiple of 16. Not taken for constant within a function (no `pure`): a goroutine may go on at another thread.
 #[inline(always)]

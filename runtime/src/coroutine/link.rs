@@ -115,7 +115,7 @@ impl Link {
 
     /// Whether the caller runs on this coroutine's frames, and not on those of one that it resumed.
     pub(super) fn is_here(&self) -> bool {
-        self.stack.holds(arch::stack_pointer())
+        self.stack.is_here()
     }
 
     /// The outcome once the locals are gone, too. Not part of `enter`, whose frame is there all the time.
@@ -402,18 +402,32 @@ pub(super) unsafe fn close<Yield, Out>(mut link: NonNull<Link>) -> thread::Resul
 // Not inlined: what follows the loops that resume should not decide how registers are used in them.
 #[inline(never)]
 pub(super) unsafe fn end<Yield, Out>(link: NonNull<Link>) -> thread::Result<()> {
-    let mut result = Ok(());
     // SAFETY: by the contract above; it is dead in the end.
     unsafe {
         if link.as_ref().shared {
             return end_shared::<Yield, Out>(link);
         }
         if !link.as_ref().dead.get() {
-            result = close::<Yield, Out>(link);
+            return end_alive::<Yield, Out>(link);
         }
         release(link);
     }
-    result
+    Ok(())
+}
+
+/// [`end`], of one that is not dead.
+///
+/// # Safety
+/// As for [`end`].
+#[cold]
+#[inline(never)]
+unsafe fn end_alive<Yield, Out>(link: NonNull<Link>) -> thread::Result<()> {
+    // SAFETY: by the contract above; it is dead before it is released.
+    unsafe {
+        let result = close::<Yield, Out>(link);
+        release(link);
+        result
+    }
 }
 
 /// [`end`], on a shared stack: at once, or later.
@@ -437,12 +451,22 @@ unsafe fn end_shared<Yield, Out>(link: NonNull<Link>) -> thread::Result<()> {
 ///
 /// # Safety
 /// It is dead, and the link is not used again.
+#[inline(always)]
 pub(super) unsafe fn release(link: NonNull<Link>) {
     // SAFETY: by the contract above it is read once. What lies on the stack is not touched any more.
     let Link { fiber, stack, extra, .. } = unsafe { link.as_ptr().read() };
     fiber.forget(&stack);
-    let memory = extra.into_inner().and_then(|extra| extra.end());
-    match memory {
+    match extra.into_inner() {
+        None => stack::release(stack),
+        Some(extra) => release_with(extra, stack),
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[expect(clippy::boxed_local, reason = "moved out of its box here, and not by the caller")]
+fn release_with(extra: Box<Extra>, stack: Stack) {
+    match extra.end() {
         None => stack::release(stack),
         Some(memory) => memory::release(stack, memory),
     }

@@ -27,6 +27,7 @@
 //! budget, the environment), `pool.rs` (reuse), `kept.rs` (the same within a thread), `overflow.rs` (the fault handler),
 //! `signal_writer.rs` (text without allocation), `alternate.rs` (the stack the handler runs on).
 
+use crate::arch;
 use std::io;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,6 +103,12 @@ impl Stack {
         self.0.end().addr().wrapping_sub(stack_pointer) <= self.0.size().bytes()
     }
 
+    /// Whether the caller runs on it.
+    #[inline(always)]
+    pub(crate) fn is_here(&self) -> bool {
+        arch::depth_below(self.0.end()) <= self.0.size().bytes()
+    }
+
     /// The size this stack was acquired with. The label takes 16 bytes of it.
     #[inline]
     pub(crate) fn size(&self) -> StackSize {
@@ -153,8 +160,14 @@ pub(crate) fn label_at(stack_pointer: usize) -> Option<(Describe, *const ())> {
 #[inline]
 pub(crate) fn release(stack: Stack) {
     if let Some(other) = kept::keep(stack) {
-        POOL.release(other);
+        release_to_pool(other);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn release_to_pool(stack: Stack) {
+    POOL.release(stack);
 }
 
 /// Gives several stacks back, the hottest last; takes the lock once for each run of one size.
