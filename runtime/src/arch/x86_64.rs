@@ -200,7 +200,7 @@ impl Pair {
 }
 
 /// The switch: saves into the pair that a register points to, and loads from the one in rdx, each at the place of one of
-/// its contexts.
+/// its contexts. Where it arrives is aligned to what a processor fetches at once: the padding is jumped over.
 macro_rules! switch {
     ($to:expr, $word:expr, save $from:literal + $saved:expr, load $loaded:expr $(, $operand:tt)*) => {
         switch!(@ $to, $word, $from, $saved, $loaded, [
@@ -224,6 +224,7 @@ macro_rules! switch {
             "mov rbp, [rdx + {loaded} + 16]",
             "mov rbx, [rdx + {loaded} + 24]",
             "jmp qword ptr [rdx + {loaded} + 8]",
+            ".p2align 5",
             "2:",
             saved = const $saved,
             loaded = const $loaded,
