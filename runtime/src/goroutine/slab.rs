@@ -2,7 +2,7 @@
 
 use super::{FreeSlot, GoroutineRef, Header, job};
 use std::io;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// Bytes for a header with its closure and result: two cache lines.
 pub(crate) const SLOT: usize = 128;
@@ -29,7 +29,7 @@ impl Area {
         // SAFETY: a new private mapping at an address of the kernel's choice.
         let mapping = unsafe {
             libc::mmap(
-                std::ptr::null_mut(),
+                ptr::null_mut(),
                 2 * SLAB,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
@@ -59,12 +59,14 @@ impl Area {
             libc::madvise(base.cast(), SLAB, advice);
             base.cast::<usize>().write(number);
         }
+        base.expose_provenance();
         let Some(base) = NonNull::new(base) else {
             unreachable!("a mapping is never at address 0")
         };
         Ok(Area(base))
     }
 
+    /// One that was carved holds a header.
     pub(super) fn slot(self, index: usize) -> GoroutineRef {
         assert!(index < SLOTS);
         // SAFETY: by the assertion the slot lies inside the slab, behind the place of the number.
@@ -81,7 +83,7 @@ pub(super) struct Slab {
     /// So many slots were handed out at least once, the first ones.
     pub(super) carved: usize,
     /// A bit for each slot that was given back.
-    free: Box<[u64]>,
+    free: Vec<u64>,
     /// How many these are.
     count: usize,
     /// No word before this one has any.
@@ -91,16 +93,19 @@ pub(super) struct Slab {
 impl Slab {
     /// The slab with that number, all of it to be carved.
     pub(super) fn map(number: usize, huge: bool) -> io::Result<Slab> {
-        let area = Area::map(number, huge)?;
-        Ok(Slab { area, carved: 0, free: vec![0; SLOTS.div_ceil(WORD)].into(), count: 0, first: 0 })
+        let mut free = Vec::new();
+        let words = SLOTS.div_ceil(WORD);
+        free.try_reserve_exact(words).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        free.resize(words, 0);
+        Ok(Slab { area: Area::map(number, huge)?, carved: 0, free, count: 0, first: 0 })
     }
 
     /// The number of the slab from which a slot is.
     pub(super) fn number_of(slot: &FreeSlot) -> usize {
-        let base = slot.0.as_ptr().map_addr(|a| a & !(SLAB - 1));
-        // SAFETY: each slot lies in a slab, which is aligned to its size, is never unmapped, and begins with its
-        // number, which was written before there were any slots.
-        unsafe { base.cast::<usize>().read() }
+        let base = ptr::with_exposed_provenance::<usize>(slot.0.as_ptr().addr() & !(SLAB - 1));
+        // SAFETY: each slot lies in a slab, whose address was exposed, which is aligned to its size, is never unmapped,
+        // and begins with its number, which was written before there were any slots.
+        unsafe { base.read() }
     }
 
     /// Adds up to `most` slots that nobody had before; none if there are no more.
@@ -118,8 +123,9 @@ impl Slab {
     /// One of its own.
     pub(super) fn give(&mut self, slot: FreeSlot) {
         let index = self.area.index(&slot);
-        let word = index / WORD;
-        self.free[word] |= 1 << (index % WORD);
+        let (word, bit) = (index / WORD, 1 << (index % WORD));
+        debug_assert!(index < self.carved && self.free[word] & bit == 0);
+        self.free[word] |= bit;
         self.count += 1;
         self.first = self.first.min(word);
     }

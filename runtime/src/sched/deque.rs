@@ -138,9 +138,10 @@ impl<N: Node> Deque<N> {
         self.lock().nodes.pop_front()
     }
 
-    /// Takes up to half of the nodes, oldest first; nothing if somebody else has the lock. Into `batch`, which is empty: some
-    /// processors take microseconds to move 4 KiB from one place of a stack to the next.
+    /// Takes up to half of the nodes, oldest first; nothing if somebody else has the lock. They go into an empty `batch`
+    /// of the caller: some processors take microseconds to move 4 KiB from one place of a stack to the next.
     pub(super) fn steal(&self, batch: &mut Batch<N>) {
+        debug_assert!(batch.is_empty());
         if self.is_empty() {
             return;
         }

@@ -23,15 +23,15 @@ static NOTES: Mutex<Vec<Arc<AtomicBool>>> = Mutex::new(Vec::new());
 impl Kept {
     #[inline]
     fn put(&self, slot: Option<Slot>) -> Option<Slot> {
-        let note = self.noted.get().unwrap_or_else(|| self.note());
+        let note = self.noted.get().unwrap_or_else(|| self.make_note());
         note.store(slot.is_some(), Ordering::Relaxed);
         self.slot.replace(slot)
     }
 
-    /// The first stack of this thread.
+    /// For the first stack of this thread.
     #[cold]
     #[inline(never)]
-    fn note(&self) -> &Arc<AtomicBool> {
+    fn make_note(&self) -> &Arc<AtomicBool> {
         self.noted.get_or_init(|| {
             let note = Arc::new(AtomicBool::new(false));
             lock(&NOTES).push(note.clone());

@@ -100,13 +100,18 @@ impl Stack {
     /// Whether a stack pointer is one of this stack.
     #[inline(always)]
     pub(crate) fn holds(&self, stack_pointer: usize) -> bool {
-        self.0.end().addr().wrapping_sub(stack_pointer) <= self.0.size().bytes()
+        self.reaches(self.0.end().addr().wrapping_sub(stack_pointer))
     }
 
     /// Whether the caller runs on it.
     #[inline(always)]
     pub(crate) fn is_here(&self) -> bool {
-        arch::depth_below(self.0.end()) <= self.0.size().bytes()
+        self.reaches(arch::depth_below(self.0.end()))
+    }
+
+    #[inline(always)]
+    fn reaches(&self, depth: usize) -> bool {
+        depth <= self.0.size().bytes()
     }
 
     /// The size this stack was acquired with. The label takes 16 bytes of it.

@@ -39,16 +39,18 @@ fn after_a_burst_slots_lie_side_by_side_again_and_none_is_lost() {
 
     let mut after = Vec::new();
     while after.len() < before.len() {
-        let list = addresses(&take_lists(&mut shared, 1)[0]);
+        let list = take_lists(&mut shared, 1).remove(0);
         if after.len() >= MOST_LISTS * BATCH {
-            assert!(list.is_sorted());
+            let place = |slot: &FreeSlot| (Slab::number_of(slot), slot.0.as_ptr().addr());
+            assert!(list.is_sorted_by_key(place));
+            assert!(list.len() == BATCH || after.len() + list.len() == before.len());
         }
-        after.extend(list);
+        after.extend(addresses(&list));
     }
     before.sort_unstable();
     after.sort_unstable();
     assert_eq!(after, before);
-    assert_eq!(shared.slabs.len(), 3, "nothing new was needed");
+    assert_eq!(shared.slabs.len(), 3);
 }
 
 #[test]
