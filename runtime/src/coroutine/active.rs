@@ -38,7 +38,7 @@ impl Active {
     /// Bytes from the caller's frame to the top of its stack; any number when the caller runs elsewhere.
     #[inline]
     pub(crate) fn depth(self) -> usize {
-        self.0.addr().get().wrapping_sub(arch::stack_pointer())
+        arch::depth_below(self.0.as_ptr().cast())
     }
 
     /// Bytes of its stack below the caller's frame; 0 when the caller runs elsewhere.

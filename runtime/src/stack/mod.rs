@@ -165,14 +165,8 @@ pub(crate) fn label_at(stack_pointer: usize) -> Option<(Describe, *const ())> {
 #[inline]
 pub(crate) fn release(stack: Stack) {
     if let Some(other) = kept::keep(stack) {
-        release_to_pool(other);
+        POOL.release(other);
     }
-}
-
-#[cold]
-#[inline(never)]
-fn release_to_pool(stack: Stack) {
-    POOL.release(stack);
 }
 
 /// Gives several stacks back, the hottest last; takes the lock once for each run of one size.

@@ -125,6 +125,9 @@ impl Pool {
         class.pop().map(Stack).ok_or(error)
     }
 
+    /// Not inlined: most of the time a thread keeps the stack itself.
+    #[cold]
+    #[inline(never)]
     pub(super) fn release(&self, stack: Stack) {
         self.release_batch([stack]);
     }
