@@ -240,18 +240,20 @@ impl Station {
         self.is_active() && self.running.load(Ordering::Relaxed).is_null() && self.inbox.is_empty()
     }
 
-    /// Whether there are reports that its worker does not fetch, although it runs nobody and has not since that epoch.
+    /// Whether its worker runs nobody and has not since that epoch.
+    pub(super) fn has_run_nobody_since(&self, epoch: u64) -> bool {
+        self.epoch.load(Ordering::Relaxed) == epoch
+            && self.running.load(Ordering::Relaxed).is_null()
+    }
+
+    /// The same, although there are reports that its worker does not fetch.
     pub(super) fn waits_for_processor(&self, epoch: u64) -> bool {
-        let runs_nobody = || {
-            self.epoch.load(Ordering::Relaxed) == epoch
-                && self.running.load(Ordering::Relaxed).is_null()
-        };
-        runs_nobody()
+        self.has_run_nobody_since(epoch)
             && self.is_active()
             && self.poller().is_used()
             && self.poller().has_reports()
             // It may have fetched them while the system was asked for them.
-            && runs_nobody()
+            && self.has_run_nobody_since(epoch)
     }
 
     /// How many residents it has and may get: those that started, and what it has to start. As far as the caller can see.

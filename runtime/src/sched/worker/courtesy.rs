@@ -6,8 +6,8 @@
 //! connections wait for is then the system's tick, up to four milliseconds. But if the other worker sleeps for a moment,
 //! nobody answers the client any more, it has nothing to do, and the first worker runs.
 //!
-//! So each worker looks at another one now and then. If that one does not fetch its reports for [`LONG`], and resumes
-//! nobody, this one dozes until it does, or for [`MOST_DOZES`] times [`DOZE`]. That is the price: what comes for this
+//! So each worker looks at another one now and then. If that one has resumed nobody from one look to the next, then does
+//! not fetch its reports for [`LONG`], this one dozes until it does, or for [`MOST_DOZES`] times [`DOZE`]. That is the price: what comes for this
 //! worker waits for so long. So it does not if a timer of its own is due soon, or if there is something to start; and
 //! of all workers only one dozes at a time. A worker that has lost its processor within a goroutine is not helped, since
 //! it looks like one that computes.
@@ -40,13 +40,13 @@ const LATE: Duration = Duration::from_millis(1);
 const SHORTEST_DOUBT: Duration = Duration::from_millis(10);
 const LONGEST_DOUBT: Duration = Duration::from_secs(1);
 
-/// A worker that may wait for a processor.
+/// A worker that may wait for a processor: it has resumed nobody since the last look.
 #[derive(Clone, Copy, Debug)]
 struct Suspect {
     station: usize,
     epoch: u64,
-    /// It had reports to fetch at this time already.
-    since: Instant,
+    /// It had reports to fetch at this time already. Most never get so far: to ask the system costs more than the rest.
+    since: Option<Instant>,
 }
 
 /// What came of standing aside.
@@ -115,33 +115,35 @@ impl Worker {
         if self.shared.stations().len() == 1 || self.station().is_surplus() {
             return false;
         }
+        let suspect = self.courtesy.suspect.take();
+        let Some(suspect) = suspect.filter(|s| self.station_of(s).has_run_nobody_since(s.epoch))
+        else {
+            self.courtesy.suspect.set(self.suspect());
+            return false;
+        };
         let now = Instant::now();
-        if now < self.courtesy.doubt.get().until {
+        if now < self.courtesy.doubt.get().until
+            || !self.station_of(&suspect).waits_for_processor(suspect.epoch)
+        {
             return false;
         }
-        let suspect = self.courtesy.suspect.take();
-        let suspect = suspect.filter(|s| self.station_of(s).waits_for_processor(s.epoch));
-        match suspect {
-            None => self.courtesy.suspect.set(self.suspect(now)),
-            Some(suspect) if now - suspect.since < LONG => {
-                self.courtesy.suspect.set(Some(suspect));
-            }
-            Some(suspect) if self.is_free_until(now + LATE) => return self.doze_for(suspect),
-            Some(_) => {}
+        let since = suspect.since.unwrap_or(now);
+        if now - since < LONG {
+            self.courtesy.suspect.set(Some(Suspect { since: Some(since), ..suspect }));
+            return false;
         }
-        false
+        self.is_free_until(now + LATE) && self.doze_for(suspect)
     }
 
     fn station_of(&self, suspect: &Suspect) -> &Station {
         &self.shared.stations[suspect.station]
     }
 
-    /// One of the others, if it has reports to fetch.
-    fn suspect(&self, now: Instant) -> Option<Suspect> {
+    /// One of the others, whatever it does.
+    fn suspect(&self) -> Option<Suspect> {
         let other = self.others().next()?;
         let epoch = other.epoch.load(Ordering::Relaxed);
-        let suspect = Suspect { station: other.index, epoch, since: now };
-        other.waits_for_processor(epoch).then_some(suspect)
+        Some(Suspect { station: other.index, epoch, since: None })
     }
 
     /// Whether there is nothing for it to do until then, as far as one can know.
