@@ -35,7 +35,15 @@ impl Lock {
     #[inline]
     #[must_use]
     pub(crate) fn try_lock(&self) -> bool {
-        !self.0.swap(true, Ordering::Acquire)
+        // SeqCst: for `is_free`.
+        !self.0.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether nobody has it. To take it and to look are sequentially consistent, and who finds it free sees what was
+    /// done by those who had it before.
+    #[inline]
+    fn is_free(&self) -> bool {
+        !self.0.load(Ordering::SeqCst)
     }
 
     #[cold]
@@ -109,6 +117,11 @@ impl Lock {
         }
     }
 
+    /// That can only be known by taking it.
+    fn is_free(&self) -> bool {
+        false
+    }
+
     fn keep(&self, guard: loom::sync::MutexGuard<'_, ()>) {
         // SAFETY: only the lifetime changes; the guard is dropped in `unlock`, before the mutex.
         let guard = unsafe { std::mem::transmute::<loom::sync::MutexGuard<'_, ()>, _>(guard) };
@@ -168,6 +181,12 @@ impl<T> Locked<T> {
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         self.lock.try_lock().then(|| Guard(self))
+    }
+
+    /// True: nobody has locked it, and the caller sees what was done by those who had. See [`Lock::is_free`].
+    #[inline]
+    pub(crate) fn is_free(&self) -> bool {
+        self.lock.is_free()
     }
 }
 

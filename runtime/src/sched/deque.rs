@@ -18,9 +18,12 @@
 //!
 //! # Order
 //!
-//! Whoever looks with [`Deque::is_surely_empty`] takes the lock, so that look and push are ordered: if
-//! the look comes first, then what the looker did before it is visible to the pusher after the push. The
-//! idle protocol (`idle.rs`) relies on that.
+//! A worker changes the counts of `idle.rs`, then looks whether there is something; a pusher pushes, then reads the
+//! counts. One of the two must see the other. To change and read the counts, to take the lock and to look whether it
+//! is free, all of these are sequentially consistent, so there is one order of them. If the pusher does not see the
+//! change, it has read the counts before it, and has taken the lock before that. So the look, which comes after the
+//! change, finds the lock taken, and waits for it; or free again, and then it sees the length that the pusher, or who came
+//! after it, has left. To look in this way leaves the owner its cache line, which taking the lock does not.
 
 use super::list::Node;
 use crate::primitive::atomic::{AtomicUsize, Ordering};
@@ -80,9 +83,11 @@ impl<N: Node> Deque<N> {
         self.length.load(Ordering::Relaxed)
     }
 
-    /// Whether there is nothing; see "Order" at the head of this file.
+    /// Whether there is nothing; see "Order" at the head of this file. What the caller has done before, it has done by a
+    /// sequentially consistent change or with such a fence behind it.
+    #[inline]
     pub(super) fn is_surely_empty(&self) -> bool {
-        self.lock().nodes.is_empty()
+        if self.nodes.is_free() { self.is_empty() } else { self.lock().nodes.is_empty() }
     }
 
     /// The owner pushes what it spawns; others what they place here.

@@ -13,10 +13,9 @@
 //!
 //! * *Push*: the pusher makes the goroutine visible under the lock of its queue, then reads the counts.
 //! * *Sleep*: a worker enters the list of sleepers and gives up searching (one change of the counts), and
-//!   then looks into all queues once more, under their locks.
-//! * *Order*: of the push and the look at that queue one has the lock first. If it is the pusher, the look
-//!   finds the goroutine. If it is the worker, its change of the counts happened before the pusher reads
-//!   them: the pusher sees it as a sleeper and no longer as a searcher.
+//!   then looks into all queues once more, in a way that is ordered with pushes (`deque.rs`, "Order").
+//! * *Order*: either the look finds the goroutine; or the worker's change of the counts comes before the pusher reads
+//!   them: then the pusher sees it as a sleeper and no longer as a searcher.
 //! * *Seen a searcher*: then that worker has not entered yet, its look comes after the push, and it finds
 //!   the goroutine, or another one. In that case it searches on ([`Idle::sleep`]). A searcher that finds
 //!   something stops searching, and if it was the last one and there is more, it notifies in its turn.
@@ -103,7 +102,8 @@ pub(super) trait Searcher {
     fn has_own_work(&self) -> bool;
     /// Takes something that others could run, too, as far as its patience is over.
     fn steal(&self, patience: Patience) -> Option<Self::Goroutine>;
-    /// Whether there is something that any worker could run. Looks under the locks of all queues.
+    /// Whether there is something that any worker could run. Ordered with pushes to all queues, after a change of the
+    /// counts.
     fn sees_spare_work(&self) -> bool;
     /// A search begins: it notes how far the others are.
     fn watch(&self);
@@ -295,17 +295,18 @@ impl Idle {
     /// Something was pushed, to where there is only a little. The sleeper that is returned must be woken.
     #[inline]
     pub(crate) fn notify(&self, is_little: impl FnOnce() -> bool) -> Option<usize> {
-        let counts = self.counts.load(Ordering::Relaxed);
+        // SeqCst: see `deque.rs`, "Order".
+        let counts = self.counts.load(Ordering::SeqCst);
         if !needs_wake(counts) {
             return None;
         }
         if counts >= NAPPING && is_little() { None } else { self.pick_sleeper() }
     }
 
-    /// Whether workers sleep and none searches, so that a push may have to wake one; may be outdated.
+    /// Whether workers sleep and none searches, so that a push before it has to wake one.
     #[inline]
     pub(crate) fn needs_wake(&self) -> bool {
-        needs_wake(self.counts.load(Ordering::Relaxed))
+        needs_wake(self.counts.load(Ordering::SeqCst))
     }
 
     /// Whether nobody searches, naps or sleeps; may be outdated.

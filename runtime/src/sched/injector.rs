@@ -3,21 +3,21 @@
 //!
 //! A list under a lock, with its length beside it so that a worker that passes by reads one word. The
 //! length is written under the lock and read without: a reader may miss a push that is under way. Before
-//! a worker sleeps it looks under the lock (`idle.rs`).
+//! a worker sleeps it looks at the lock, too (`idle.rs`).
 
 use super::list::{List, Node};
-use crate::primitive::Mutex;
+use crate::primitive::Locked;
 use crate::primitive::atomic::{AtomicUsize, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Injector<N: Node> {
     length: AtomicUsize,
-    list: Mutex<List<N>>,
+    list: Locked<List<N>>,
 }
 
 impl<N: Node> Injector<N> {
     pub(crate) fn new() -> Injector<N> {
-        Injector { length: AtomicUsize::new(0), list: Mutex::new(List::new()) }
+        Injector { length: AtomicUsize::new(0), list: Locked::new(List::new()) }
     }
 
     /// The caller then wakes an idle worker.
@@ -27,9 +27,9 @@ impl<N: Node> Injector<N> {
         self.length.store(self.length.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
-    /// Whether there is nothing. Ordered with pushes by the lock, as `Deque::is_surely_empty`.
+    /// Whether there is nothing. Ordered with pushes as `Deque::is_surely_empty`.
     pub(crate) fn is_surely_empty(&self) -> bool {
-        self.list.lock().is_empty()
+        if self.list.is_free() { self.is_empty() } else { self.list.lock().is_empty() }
     }
 
     /// Whether there is nothing, as far as the caller can see.

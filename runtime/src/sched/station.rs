@@ -277,7 +277,7 @@ impl Station {
         !self.fresh.is_empty() || !self.ready.is_empty() || !self.hogs.is_empty()
     }
 
-    /// The same, ordered with pushes: see `Deque::is_surely_empty`.
+    /// The same, ordered with pushes after what the caller has done: see `Deque::is_surely_empty`.
     pub(super) fn surely_has_spare_work(&self) -> bool {
         [&self.fresh, &self.ready, &self.hogs].into_iter().any(|queue| !queue.is_surely_empty())
     }

@@ -27,6 +27,7 @@ fn the_owner_takes_the_newest_and_thieves_the_older_half() {
 #[cfg(loom)]
 mod models {
     use super::*;
+    use crate::primitive::atomic::{AtomicBool, fence};
     use loom::sync::Arc;
     use loom::thread;
 
@@ -61,6 +62,35 @@ mod models {
             }
             taken.sort_unstable();
             assert_eq!(taken, [0, 1, 2]);
+        });
+    }
+
+    /// A push and a look in the order that is described at the head of `deque.rs`, with a lock of one word in the place
+    /// of loom's: either the look finds what was pushed, or the pusher sees the sleeper. A sequentially consistent change
+    /// is a fence, which loom must be told.
+    ///
+    /// Fails when the look is at the length only, when it is at the length first, and without one of the fences.
+    #[test]
+    fn loom_look_against_push() {
+        loom::model(|| {
+            let lock = Arc::new(AtomicBool::new(false));
+            let length = Arc::new(AtomicUsize::new(0));
+            let sleepers = Arc::new(AtomicUsize::new(0));
+            let pusher = {
+                let (lock, length, sleepers) = (lock.clone(), length.clone(), sleepers.clone());
+                thread::spawn(move || {
+                    assert!(!lock.swap(true, Ordering::SeqCst));
+                    fence(Ordering::SeqCst);
+                    length.store(1, Ordering::Relaxed);
+                    lock.store(false, Ordering::Release);
+                    sleepers.load(Ordering::SeqCst) != 0
+                })
+            };
+            sleepers.fetch_add(1, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            let is_free = !lock.load(Ordering::SeqCst);
+            let found = !is_free || length.load(Ordering::Relaxed) != 0;
+            assert!(pusher.join().unwrap() || found);
         });
     }
 }

@@ -6,7 +6,7 @@ use super::placement::Pause;
 use super::{Worker, cancel_here};
 use crate::goroutine::GoroutineRef;
 use crate::poll::Wait;
-use crate::primitive::atomic::Ordering;
+use crate::primitive::atomic::{Ordering, fence};
 use crate::sched::{Reference, Station};
 use std::hint;
 use std::ptr;
@@ -202,10 +202,13 @@ impl Worker {
             && station.inbox.is_empty()
             && station.next_deadline().is_none()
             && station.desert(|| !self.shared.is_closed());
-        // Whoever places something here looks afterwards whether there is still a worker. Push and this look are
-        // ordered by the queue's lock: one of the two sees the other.
-        if ends && station.surely_has_spare_work() {
-            self.shared.give_away(station);
+        if ends {
+            // Whoever places something here has such a fence, too (`Station::wake`), and looks then whether there is still a
+            // worker: one of the two sees the other.
+            fence(Ordering::SeqCst);
+            if station.surely_has_spare_work() {
+                self.shared.give_away(station);
+            }
         }
         ends
     }
