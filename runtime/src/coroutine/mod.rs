@@ -344,8 +344,10 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     pub(crate) fn prefetch(&self, depth: usize) {
         let top: *const u8 = self.link.as_ptr().cast_const().cast();
         arch::prefetch_for_write(top);
+        // From below where it stopped: its next calls go there.
+        let lowest = top.wrapping_sub(depth + CACHE_LINE);
         for line in (0..INNERMOST_FRAMES).step_by(2 * CACHE_LINE) {
-            arch::prefetch_for_write(top.wrapping_sub(depth).wrapping_add(line));
+            arch::prefetch_for_write(lowest.wrapping_add(line));
         }
     }
 }

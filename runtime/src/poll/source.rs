@@ -84,17 +84,18 @@ impl Line {
     }
 
     #[inline]
-    fn insert(&mut self, waiter: Waiter) {
+    fn insert(&mut self, ticket: Ticket, turn: Turn) {
         match &self.first {
-            None => self.first = Some(waiter),
-            Some(_) => self.insert_slow(waiter),
+            None => self.first = Some(Waiter { ticket, turn }),
+            Some(_) => self.insert_slow(ticket, turn),
         }
     }
 
+    // The parts fit registers; a waiter would have to lie on the frame of whoever inlines the rest.
     #[cold]
     #[inline(never)]
-    fn insert_slow(&mut self, waiter: Waiter) {
-        let mut waiter = waiter;
+    fn insert_slow(&mut self, ticket: Ticket, turn: Turn) {
+        let mut waiter = Waiter { ticket, turn };
         if let Some(first) = &mut self.first
             && waiter.turn < first.turn
         {
@@ -250,7 +251,7 @@ impl Source {
             state.last_turn += 1;
             *turn = Turn(state.last_turn);
         }
-        state.lines[direction as usize].insert(Waiter { ticket, turn: *turn });
+        state.lines[direction as usize].insert(ticket, *turn);
         Enlisted::Waiting
     }
 

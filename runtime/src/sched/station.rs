@@ -61,47 +61,49 @@ impl ObservedThread {
     }
 }
 
+/// What its worker needs at each switch comes first, in one cache line, which others only look at now and then.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Station {
-    runtime: Weak<Shared>,
+    /// What runs, for the monitor; null in the worker's loop.
+    pub(super) running: AtomicPtr<Header>,
+    /// Counts the times that a goroutine was resumed.
+    pub(super) epoch: AtomicU64,
+    /// Started, unfinished goroutines that stay here.
+    pub(super) residents: AtomicU32,
+    /// What runs has had its time slice: it yields at its next checkpoint.
+    pub(super) overdue: AtomicBool,
+    /// Enough other workers make progress: it takes no fresh goroutines, and ends with its last resident.
+    pub(super) surplus: AtomicBool,
+    /// The worker has not decided to end.
+    active: AtomicBool,
+    /// False: there are no timers. Set by whoever inserts one, cleared by whoever finds none left, both under the lock.
+    /// One who is not the worker wakes it then: `Sleeper::claim` and `prepare` have the fences by which the worker
+    /// either sees the timer before it sleeps, or is woken.
+    may_have_timers: AtomicBool,
+    /// Where the worker sleeps; made for the first one here.
+    poller: OnceLock<Arc<Poller>>,
     pub(super) index: usize,
+    runtime: Weak<Shared>,
+    /// Residents that other threads made ready.
+    pub(super) inbox: CachePadded<Inbox<GoroutineRef>>,
     /// Fresh goroutines.
     pub(super) fresh: Deque<GoroutineRef>,
     /// Ready migratable goroutines.
     pub(super) ready: Deque<GoroutineRef>,
     /// Migratable goroutines that have used up a time slice.
     pub(super) hogs: Deque<GoroutineRef>,
-    /// Residents that other threads made ready.
-    pub(super) inbox: CachePadded<Inbox<GoroutineRef>>,
     pub(super) sleeper: Sleeper,
-    /// Where the worker sleeps; made for the first one here.
-    poller: OnceLock<Arc<Poller>>,
+    pub(super) tally: Tally,
     /// Deadlines of goroutines that parked here. Under a lock because a migratable one may go on, and
     /// cancel its deadline, elsewhere.
     timers: Mutex<Timers>,
-    /// False: there are no timers. Set by whoever inserts one, cleared by whoever finds none left, both under the lock.
-    /// One who is not the worker wakes it then: `Sleeper::claim` and `prepare` have the fences by which the worker
-    /// either sees the timer before it sleeps, or is woken.
-    may_have_timers: AtomicBool,
-    pub(super) tally: Tally,
-    /// Started, unfinished goroutines that stay here.
-    pub(super) residents: AtomicU32,
-    /// What runs, for the monitor; null in the worker's loop.
-    pub(super) running: AtomicPtr<Header>,
-    /// Counts the times that a goroutine was resumed.
-    pub(super) epoch: AtomicU64,
-    /// What runs has had its time slice: it yields at its next checkpoint.
-    pub(super) overdue: AtomicBool,
-    /// Enough other workers make progress: it takes no fresh goroutines, and ends with its last resident.
-    pub(super) surplus: AtomicBool,
     /// The latest worker's thread, for the monitor.
     thread: Mutex<Option<ObservedThread>>,
     /// It is there.
     thread_started: Condvar,
     /// Whether there is a worker. Changed under the lock.
     occupied: Mutex<bool>,
-    /// The worker has not decided to end.
-    active: AtomicBool,
 }
 
 impl Station {

@@ -3,16 +3,21 @@
 //! A goroutine that waited for a socket has not run for a while. Its stack lies by itself on its own pages, so that its
 //! first few instructions wait for the memory, and for the translation of its address, one after the other; with a
 //! thousand connections that is half of what a small request costs. A poll says who runs next. So their stacks are
-//! fetched together before the first of them runs, and the frames of each while the one before it runs.
+//! fetched together before the first of them runs, and the frames of that one; those of each other while the one
+//! before it runs.
 
 use super::Worker;
 use crate::coroutine::Active;
+use crate::goroutine::GoroutineRef;
 
 impl Worker {
     /// A poll has just made so many goroutines ready, most of them here.
     pub(super) fn fetch_ready(&self, reports: usize) {
-        self.cold.set(reports);
+        self.cold.set(reports as u32);
         let mut next = self.ready.first();
+        if reports != 0 {
+            self.prefetch_frames(next);
+        }
         // Not too many: the translations of their addresses must not push one another out. That is up to the poller.
         for _ in 0..reports {
             let Some(goroutine) = next else { return };
@@ -44,13 +49,19 @@ impl Worker {
     #[inline(never)]
     fn prefetch_cold(&self) {
         self.cold.set(self.cold.get() - 1);
-        let Some(goroutine) = self.ready.first() else { return };
-        // SAFETY: as above.
-        if let Some(runner) = unsafe { goroutine.runner() } {
-            runner.prefetch(self.depth.get());
-        }
-        if let Some(later) = goroutine.next().get() {
+        let next = self.ready.first();
+        self.prefetch_frames(next);
+        if let Some(later) = next.and_then(|goroutine| goroutine.next().get()) {
             later.prefetch();
+        }
+    }
+
+    /// That one of the list will run.
+    #[inline]
+    fn prefetch_frames(&self, ready: Option<GoroutineRef>) {
+        // SAFETY: as above.
+        if let Some(runner) = ready.and_then(|goroutine| unsafe { goroutine.runner() }) {
+            runner.prefetch(self.depth.get());
         }
     }
 }

@@ -32,8 +32,8 @@ use super::{Refusal, Shared, current, runner};
 use crate::coroutine::Active;
 use crate::goroutine::pool::Cache;
 use crate::goroutine::{Affinity, FreeSlot, GoroutineRef, Runner};
-use crate::primitive::Random;
 use crate::primitive::atomic::Ordering;
+use crate::primitive::{MODELLED, Random};
 use crate::sched;
 use crate::stack;
 use crate::ticket::Request;
@@ -43,6 +43,7 @@ pub(crate) use leave::Leave;
 use placement::Pause;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::offset_of;
 use std::process;
 use std::ptr;
 use std::sync::Arc;
@@ -59,49 +60,53 @@ pub(crate) fn foreign_id() -> u64 {
     NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
+/// What each switch and each round need comes first, in one cache line.
+#[repr(C, align(64))]
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     /// `shared.stations[index]`.
     station: *const Station,
-    index: usize,
-    /// Ready residents.
-    ready: List<GoroutineRef>,
-    /// Residents that have used up a time slice: after everything else, but for a round in 61.
-    hogs: List<GoroutineRef>,
-    pub(super) slots: Cache,
-    /// Free runners on stacks of the default size, hottest last.
-    runners: RefCell<Vec<Runner>>,
     current: Cell<Option<GoroutineRef>>,
     /// The coroutine that the current goroutine runs on.
     active: Cell<Option<Active>>,
-    /// What a runner took that is not for it; comes first.
-    put_aside: Cell<Option<GoroutineRef>>,
-    /// So many rounds begin with the ready residents, then one at `place`.
-    usual_rounds: Cell<u32>,
-    place: Cell<Place>,
-    random: Random,
-    ids: Cell<(u64, u64)>,
-    /// Another thread made something ready here since it was last out of work.
-    spoken_to: Cell<bool>,
-    /// How often in a row it has not searched when it was out of work.
-    put_off: Cell<u32>,
-    /// How far the others were when its last search began, by their epochs.
-    seen: RefCell<Vec<u64>>,
+    /// Ready residents.
+    ready: List<GoroutineRef>,
     /// How deep one of the last goroutines was that gave way here.
     depth: Cell<usize>,
     /// How many of those that are ready may not be in the cache.
-    cold: Cell<usize>,
-    /// When it looks for its share at another worker.
-    sharing: Cell<Pause>,
+    cold: Cell<u32>,
+    /// So many rounds begin with the ready residents, then one at `place`.
+    usual_rounds: Cell<u32>,
+    place: Cell<Place>,
+    /// It knows that the runtime shuts down, and unwinds its goroutines.
+    stopping: Cell<bool>,
+    /// Another thread made something ready here since it was last out of work.
+    spoken_to: Cell<bool>,
     /// Whether whoever spawns here gives way soon.
     trust: Cell<Trust>,
     unsettled: Cell<Option<Unsettled>>,
+    /// What a runner took that is not for it; comes first.
+    put_aside: Cell<Option<GoroutineRef>>,
+    /// Residents that have used up a time slice: after everything else, but for a round in 61.
+    hogs: List<GoroutineRef>,
+    index: usize,
+    /// How often in a row it has not searched when it was out of work.
+    put_off: Cell<u32>,
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     courtesy: Courtesy,
-    /// It knows that the runtime shuts down, and unwinds its goroutines.
-    stopping: Cell<bool>,
+    /// When it looks for its share at another worker.
+    sharing: Cell<Pause>,
+    ids: Cell<(u64, u64)>,
+    pub(super) slots: Cache,
+    /// Free runners on stacks of the default size, hottest last.
+    runners: RefCell<Vec<Runner>>,
+    random: Random,
+    /// How far the others were when its last search began, by their epochs.
+    seen: RefCell<Vec<u64>>,
 }
+
+const _: () = assert!(offset_of!(Worker, place) <= 64 || MODELLED);
 
 impl Worker {
     fn new(shared: Arc<Shared>, index: usize) -> Worker {
