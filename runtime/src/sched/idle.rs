@@ -390,6 +390,10 @@ fn needs_wake(counts: u64) -> bool {
 
 /// Whether it was in the list; it no longer is.
 fn remove(list: &mut Vec<u16>, id: usize) -> bool {
+    // Most of the time whoever rested last gets up first.
+    if list.pop_if(|last| usize::from(*last) == id).is_some() {
+        return true;
+    }
     let position = list.iter().position(|&listed| usize::from(listed) == id);
     position.is_some_and(|position| {
         list.remove(position);

@@ -307,10 +307,13 @@ impl Station {
     }
 
     /// When a timer is due next. For the worker.
+    #[inline]
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        if !self.may_have_timers.load(Ordering::Relaxed) {
-            return None;
-        }
+        if self.may_have_timers.load(Ordering::Relaxed) { self.next_of_timers() } else { None }
+    }
+
+    #[inline(never)]
+    fn next_of_timers(&self) -> Option<Instant> {
         self.timers.lock().next_deadline()
     }
 
@@ -323,6 +326,7 @@ impl Station {
         }
     }
 
+    #[inline(never)]
     fn expire_some(&self, ready: impl FnMut(Runnable)) {
         let mut timers = self.timers.lock();
         if timers.next_deadline().is_none() {
@@ -347,7 +351,7 @@ impl Station {
 
     /// Whether residents may become ready by a timer or a socket.
     pub(super) fn may_keep_waiting(&self) -> bool {
-        self.poller().is_used() || self.timers.lock().next_deadline().is_some()
+        self.poller().is_used() || self.next_of_timers().is_some()
     }
 
     pub(super) fn belongs_to(&self, shared: &Arc<Shared>) -> bool {

@@ -210,7 +210,13 @@ impl Worker {
         }
     }
 
+    #[inline]
     pub(super) fn take_injected(&self) -> Option<GoroutineRef> {
+        if self.shared.injector.is_empty() { None } else { self.take_some_injected() }
+    }
+
+    #[inline(never)]
+    fn take_some_injected(&self) -> Option<GoroutineRef> {
         // A fair share, oldest to be run first: pushed newest last, popped in the reverse order.
         let rest: List<GoroutineRef> = List::new();
         let first = self.shared.injector.pop(INJECTOR_BATCH / self.shared.config.workers, |g| {
