@@ -27,8 +27,10 @@ pub(super) fn below(address: *mut u8, size: usize, align: usize) -> *mut u8 {
     address.map_addr(|a| (a - size) & !(align - 1))
 }
 
+/// At a cache line: but for `fp-env` it begins with the one that a switch uses.
 pub(super) fn link_below(top: *mut u8) -> *mut Link {
-    below(top, size_of::<Link>(), align_of::<Link>()).cast()
+    const { assert!(align_of::<Link>() <= CACHE_LINE) };
+    below(top, size_of::<Link>(), CACHE_LINE).cast()
 }
 
 pub(super) const fn is_inline<F>() -> bool {

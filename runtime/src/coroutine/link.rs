@@ -25,8 +25,8 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::thread;
 
-/// What lies at the top of a coroutine's stack. A switch uses all of the pair, which is a cache line.
-#[repr(C, align(64))]
+/// What lies at the top of a coroutine's stack. A switch uses all of the pair.
+#[repr(C)]
 pub(super) struct Link {
     /// Comes first: its address is that of the link.
     pub(super) pair: UnsafeCell<Pair>,

@@ -339,13 +339,13 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
         unsafe { self.link.as_ptr().cast_const().cast::<u8>().read_volatile() };
     }
 
-    /// It will be resumed next but one, and most likely is as deep as this: has both ends of its frames brought here.
+    /// It will be resumed next, or next but one, and most likely is as deep as this: has both ends of its frames brought here.
     #[inline]
     pub(crate) fn prefetch(&self, depth: usize) {
         let top: *const u8 = self.link.as_ptr().cast_const().cast();
         arch::prefetch_for_write(top);
         // From below where it stopped: its next calls go there.
-        let lowest = top.wrapping_sub(depth + CACHE_LINE);
+        let lowest = top.wrapping_sub(depth).wrapping_sub(CACHE_LINE);
         for line in (0..INNERMOST_FRAMES).step_by(2 * CACHE_LINE) {
             arch::prefetch_for_write(lowest.wrapping_add(line));
         }

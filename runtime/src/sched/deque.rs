@@ -23,7 +23,8 @@
 //! is free, all of these are sequentially consistent, so there is one order of them. If the pusher does not see the
 //! change, it has read the counts before it, and has taken the lock before that. So the look, which comes after the
 //! change, finds the lock taken, and waits for it; or free again, and then it sees the length that the pusher, or who came
-//! after it, has left. To look in this way leaves the owner its cache line, which taking the lock does not.
+//! after it, has left. Of a look in this way the owner notices no more than that it has to get its cache line back for
+//! its next write.
 
 use super::list::Node;
 use crate::primitive::atomic::{AtomicUsize, Ordering};

@@ -45,7 +45,7 @@
 //! (`worker/rest.rs`), and those of the loom models, which have queues that only count.
 
 use super::event::Sleeper;
-use crate::primitive::atomic::{AtomicU64, Ordering};
+use crate::primitive::atomic::{AtomicU64, Ordering, fence};
 use crate::primitive::{Locked, MODELLED};
 use std::hint;
 use std::time::Duration;
@@ -227,6 +227,7 @@ impl Idle {
     fn stop_searching(&self, worker: &impl Searcher, searching: Searching) {
         let Searching(()) = searching;
         let last = self.counts.fetch_sub(SEARCHING, Ordering::SeqCst) / SEARCHING == 1;
+        Idle::fence_of_model();
         if last && self.has_sleepers() && worker.sees_spare_work() {
             worker.notify();
         }
@@ -280,6 +281,14 @@ impl Idle {
 
     fn do_enough_search(&self) -> bool {
         self.counts.load(Ordering::Relaxed) / SEARCHING >= self.most_searching
+    }
+
+    /// Behind a change of the counts, before a look at what was pushed (`deque.rs`, "Order").
+    fn fence_of_model() {
+        if MODELLED {
+            // To loom the change is no fence.
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// Permission to search, unless enough others do.
@@ -380,6 +389,7 @@ impl Idle {
     /// gone from them must not find it counted as if it were there.
     fn recount(&self, _lists: &mut Resting, from: u64, to: u64) {
         self.counts.fetch_add(to.wrapping_sub(from), Ordering::SeqCst);
+        Idle::fence_of_model();
     }
 }
 

@@ -2,7 +2,7 @@
 //! keep theirs.
 //!
 //! A list under a lock, with its length beside it so that a worker that passes by reads one word. The
-//! length is written under the lock and read without: a reader may miss a push that is under way. Before
+//! length is written under the lock, which is held for a batch at most, and read without: a reader may miss a push that is under way. Before
 //! a worker sleeps it looks at the lock, too (`idle.rs`).
 
 use super::list::{List, Node};
@@ -38,14 +38,9 @@ impl<N: Node> Injector<N> {
         self.length.load(Ordering::Acquire) == 0
     }
 
-    /// Takes the oldest; up to `more` of those behind it go to `rest`, in order.
-    #[inline]
-    pub(crate) fn pop(&self, more: usize, rest: impl FnMut(N)) -> Option<N> {
-        if self.is_empty() { None } else { self.pop_locked(more, rest) }
-    }
-
-    #[cold]
-    fn pop_locked(&self, more: usize, mut rest: impl FnMut(N)) -> Option<N> {
+    /// Takes the oldest; up to `more` of those behind it go to `rest`, in order. Under the lock, so whoever comes by looks
+    /// first whether it [is empty](Self::is_empty).
+    pub(crate) fn pop(&self, more: usize, mut rest: impl FnMut(N)) -> Option<N> {
         let list = self.list.lock();
         let first = list.pop_front()?;
         let mut taken = 1;

@@ -8,12 +8,13 @@ use super::inbox::Inbox;
 use crate::goroutine::{Affinity, GoroutineRef, Header};
 use crate::poll::Poller;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use crate::primitive::{Condvar, Mutex};
+use crate::primitive::{Condvar, MODELLED, Mutex};
 use crate::ticket::{Runnable, Ticket};
 use crate::timer::{Key, Timers};
 use crossbeam_utils::CachePadded;
 use std::fs::File;
 use std::io;
+use std::mem::{MaybeUninit, offset_of};
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -61,7 +62,7 @@ impl ObservedThread {
     }
 }
 
-/// What its worker needs at each switch comes first, in one cache line, which others only look at now and then.
+/// What its worker writes at each switch comes first, in one cache line; what nobody changes has the next one.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Station {
@@ -81,6 +82,7 @@ pub(crate) struct Station {
     /// One who is not the worker wakes it then: `Sleeper::claim` and `prepare` have the fences by which the worker
     /// either sees the timer before it sleeps, or is woken.
     may_have_timers: AtomicBool,
+    _apart: MaybeUninit<[u8; 40]>,
     /// Where the worker sleeps; made for the first one here.
     poller: OnceLock<Arc<Poller>>,
     pub(super) index: usize,
@@ -106,29 +108,32 @@ pub(crate) struct Station {
     occupied: Mutex<bool>,
 }
 
+const _: () = assert!(offset_of!(Station, poller) == 64 || MODELLED);
+
 impl Station {
     pub(super) fn new(runtime: Weak<Shared>, index: usize) -> Station {
         Station {
-            runtime,
+            running: AtomicPtr::new(ptr::null_mut()),
+            epoch: AtomicU64::new(0),
+            residents: AtomicU32::new(0),
+            overdue: AtomicBool::new(false),
+            surplus: AtomicBool::new(false),
+            active: AtomicBool::new(false),
+            may_have_timers: AtomicBool::new(false),
+            _apart: MaybeUninit::uninit(),
+            poller: OnceLock::new(),
             index,
+            runtime,
+            inbox: CachePadded::new(Inbox::new()),
             fresh: Deque::new(),
             ready: Deque::new(),
             hogs: Deque::new(),
-            inbox: CachePadded::new(Inbox::new()),
             sleeper: Sleeper::new(),
-            poller: OnceLock::new(),
-            timers: Mutex::new(Timers::default()),
-            may_have_timers: AtomicBool::new(false),
             tally: Tally::new(),
-            residents: AtomicU32::new(0),
-            running: AtomicPtr::new(ptr::null_mut()),
-            epoch: AtomicU64::new(0),
-            overdue: AtomicBool::new(false),
-            surplus: AtomicBool::new(false),
+            timers: Mutex::new(Timers::default()),
             thread: Mutex::new(None),
             thread_started: Condvar::new(),
             occupied: Mutex::new(false),
-            active: AtomicBool::new(false),
         }
     }
 

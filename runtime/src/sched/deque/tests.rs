@@ -66,8 +66,8 @@ mod models {
     }
 
     /// A push and a look in the order that is described at the head of `deque.rs`, with a lock of one word in the place
-    /// of loom's: either the look finds what was pushed, or the pusher sees the sleeper. A sequentially consistent change
-    /// is a fence, which loom must be told.
+    /// of loom's: either the look finds what was pushed, or the pusher sees the sleeper. To loom what is sequentially
+    /// consistent only acquires and releases, so fences stand in for that.
     ///
     /// Fails when the look is at the length only, when it is at the length first, and without one of the fences.
     #[test]

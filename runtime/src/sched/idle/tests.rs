@@ -59,39 +59,55 @@ impl Inbox {
     }
 }
 
-/// A queue of fresh goroutines that only counts, with the lock of a deque or the injector. The length beside
-/// it may be seen late.
+/// A queue of fresh goroutines that only counts, and is looked at as a deque or the injector. The length may be seen late.
 struct Queue {
     length: AtomicUsize,
+    /// The word of the lock. To wait for it is left to loom.
+    is_locked: AtomicBool,
     list: Mutex<usize>,
 }
 
 impl Queue {
     fn new() -> Queue {
-        Queue { length: AtomicUsize::new(0), list: Mutex::new(0) }
+        Queue {
+            length: AtomicUsize::new(0),
+            is_locked: AtomicBool::new(false),
+            list: Mutex::new(0),
+        }
+    }
+
+    /// Changes the list with the lock held.
+    fn change<T>(&self, change: impl FnOnce(&mut usize) -> T) -> T {
+        let mut list = self.list.lock();
+        self.is_locked.swap(true, Ordering::SeqCst);
+        // To loom the swap is no fence.
+        fence(Ordering::SeqCst);
+        let result = change(&mut list);
+        self.length.store(*list, Ordering::Relaxed);
+        self.is_locked.store(false, Ordering::Release);
+        result
     }
 
     fn push(&self) {
-        let mut list = self.list.lock();
-        *list += 1;
-        self.length.store(*list, Ordering::Relaxed);
+        self.change(|list| *list += 1);
     }
 
     fn is_surely_empty(&self) -> bool {
-        *self.list.lock() == 0
+        if self.is_locked.load(Ordering::SeqCst) {
+            *self.list.lock() == 0
+        } else {
+            self.length.load(Ordering::Relaxed) == 0
+        }
     }
 
     fn pop(&self) -> Option<Goroutine> {
         if self.length.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let mut list = self.list.lock();
-        if *list == 0 {
-            return None;
-        }
-        *list -= 1;
-        self.length.store(*list, Ordering::Relaxed);
-        Some(Goroutine::Fresh)
+        self.change(|list| {
+            *list = list.checked_sub(1)?;
+            Some(Goroutine::Fresh)
+        })
     }
 }
 

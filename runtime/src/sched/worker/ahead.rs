@@ -8,22 +8,21 @@
 
 use super::Worker;
 use crate::coroutine::Active;
-use crate::goroutine::GoroutineRef;
 
 impl Worker {
     /// A poll has just made so many goroutines ready, most of them here.
     pub(super) fn fetch_ready(&self, reports: usize) {
         self.cold.set(reports as u32);
         let mut next = self.ready.first();
-        if reports != 0 {
-            self.prefetch_frames(next);
-        }
         // Not too many: the translations of their addresses must not push one another out. That is up to the poller.
-        for _ in 0..reports {
+        for place in 0..reports {
             let Some(goroutine) = next else { return };
             // SAFETY: whoever is in this list belongs to this worker, which is the caller, until it is taken out.
             if let Some(runner) = unsafe { goroutine.runner() } {
                 runner.fetch();
+                if place == 0 {
+                    runner.prefetch(self.depth.get());
+                }
             }
             next = goroutine.next().get();
         }
@@ -49,19 +48,13 @@ impl Worker {
     #[inline(never)]
     fn prefetch_cold(&self) {
         self.cold.set(self.cold.get() - 1);
-        let next = self.ready.first();
-        self.prefetch_frames(next);
-        if let Some(later) = next.and_then(|goroutine| goroutine.next().get()) {
-            later.prefetch();
-        }
-    }
-
-    /// That one of the list will run.
-    #[inline]
-    fn prefetch_frames(&self, ready: Option<GoroutineRef>) {
+        let Some(goroutine) = self.ready.first() else { return };
         // SAFETY: as above.
-        if let Some(runner) = ready.and_then(|goroutine| unsafe { goroutine.runner() }) {
+        if let Some(runner) = unsafe { goroutine.runner() } {
             runner.prefetch(self.depth.get());
+        }
+        if let Some(later) = goroutine.next().get() {
+            later.prefetch();
         }
     }
 }

@@ -6,9 +6,9 @@
 //! connections wait for is then the system's tick, up to four milliseconds. But if the other worker sleeps for a moment,
 //! nobody answers the client any more, it has nothing to do, and the first worker runs.
 //!
-//! So each worker looks at another one now and then. If that one has resumed nobody from one look to the next, then does
-//! not fetch its reports for [`LONG`], this one dozes until it does, or for [`MOST_DOZES`] times [`DOZE`]. That is the price: what comes for this
-//! worker waits for so long. So it does not if a timer of its own is due soon, or if there is something to start; and
+//! So each worker looks at another one now and then. If that one has resumed nobody from one look to the next, and then
+//! does not fetch its reports for [`LONG`], this one dozes until it does, or for [`MOST_DOZES`] times [`DOZE`]. That is
+//! the price: what comes for this worker waits for so long. So it does not if a timer of its own is due soon, or if there is something to start; and
 //! of all workers only one dozes at a time. A worker that has lost its processor within a goroutine is not helped, since
 //! it looks like one that computes.
 //!
@@ -40,7 +40,7 @@ const LATE: Duration = Duration::from_millis(1);
 const SHORTEST_DOUBT: Duration = Duration::from_millis(10);
 const LONGEST_DOUBT: Duration = Duration::from_secs(1);
 
-/// A worker that may wait for a processor: it has resumed nobody since the last look.
+/// A worker that is looked at again: if it has resumed nobody by then, it may wait for a processor.
 #[derive(Clone, Copy, Debug)]
 struct Suspect {
     station: usize,

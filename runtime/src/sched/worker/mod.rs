@@ -60,7 +60,7 @@ pub(crate) fn foreign_id() -> u64 {
     NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-/// What each switch and each round need comes first, in one cache line.
+/// What one needs that goes on where another one parks comes first, in one cache line.
 #[repr(C, align(64))]
 pub(crate) struct Worker {
     shared: Arc<Shared>,

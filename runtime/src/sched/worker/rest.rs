@@ -203,8 +203,8 @@ impl Worker {
             && station.next_deadline().is_none()
             && station.desert(|| !self.shared.is_closed());
         if ends {
-            // Whoever places something here has such a fence, too (`Station::wake`), and looks then whether there is still a
-            // worker: one of the two sees the other.
+            // Whoever places something here has such a fence, too (`Station::wake`), and looks then whether there is
+            // still a worker: one of the two sees the other.
             fence(Ordering::SeqCst);
             if station.surely_has_spare_work() {
                 self.shared.give_away(station);
