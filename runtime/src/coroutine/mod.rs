@@ -339,7 +339,8 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
         unsafe { self.link.as_ptr().cast_const().cast::<u8>().read_volatile() };
     }
 
-    /// It will be resumed next, or next but one, and most likely is as deep as this: has both ends of its frames brought here.
+    /// It will be resumed next, or next but one, and most likely is as deep as this: has both ends of its frames brought
+    /// here.
     #[inline]
     pub(crate) fn prefetch(&self, depth: usize) {
         let top: *const u8 = self.link.as_ptr().cast_const().cast();

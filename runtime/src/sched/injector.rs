@@ -2,8 +2,8 @@
 //! keep theirs.
 //!
 //! A list under a lock, with its length beside it so that a worker that passes by reads one word. The
-//! length is written under the lock, which is held for a batch at most, and read without: a reader may miss a push that is under way. Before
-//! a worker sleeps it looks at the lock, too (`idle.rs`).
+//! length is written under the lock and read without: a reader may miss a push that is under way. Before
+//! a worker sleeps it looks at the lock, too (`idle.rs`). The lock is held for one batch at most.
 
 use super::list::{List, Node};
 use crate::primitive::Locked;
