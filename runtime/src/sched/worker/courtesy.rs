@@ -8,9 +8,9 @@
 //!
 //! So each worker looks at another one now and then. If that one has resumed nobody from one look to the next, and then
 //! does not fetch its reports for [`LONG`], this one dozes until it does, or for [`MOST_DOZES`] times [`DOZE`]. That is
-//! the price: what comes for this worker waits for so long. So it does not if a timer of its own is due soon, or if there is something to start; and
-//! of all workers only one dozes at a time. A worker that has lost its processor within a goroutine is not helped, since
-//! it looks like one that computes.
+//! the price: what comes for this worker waits for so long. So it does not if a timer of its own is due soon, or if
+//! there is something to start; and of all workers only one dozes at a time. A worker that has lost its processor within
+//! a goroutine is not helped, since it looks like one that computes.
 //!
 //! Who keeps the processors may also be something that computes, and does not wait for this worker at all. Then the
 //! other one gets on no sooner, or this one comes back late. After that it does not stand aside for a while.

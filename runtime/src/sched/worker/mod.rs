@@ -60,7 +60,7 @@ pub(crate) fn foreign_id() -> u64 {
     NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-/// What one needs that goes on where another one parks comes first, in one cache line.
+/// What a switch from one goroutine to the next needs comes first, in one cache line.
 #[repr(C, align(64))]
 pub(crate) struct Worker {
     shared: Arc<Shared>,
