@@ -12,7 +12,7 @@
 //! each thread, so another goroutine that ran meanwhile would believe that it panics (invariant 9).
 
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Suspend, WaitReason};
-use crate::primitive::membarrier;
+use crate::primitive::{self, membarrier};
 use crate::sched::{self, Leave, Reference, Station, current};
 use crate::ticket::thread::ThreadParker;
 use crate::ticket::{Cause, Listen, Request, Settled, Ticket};
@@ -360,7 +360,7 @@ fn park_until(deadline: Option<Instant>) {
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return;
             }
-            thread::sleep(Duration::from_millis(1));
+            primitive::doze(Duration::from_millis(1));
         }
         return;
     }

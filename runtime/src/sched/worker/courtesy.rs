@@ -16,11 +16,11 @@
 //! other one gets on no sooner, or this one comes back late. After that it does not stand aside for a while.
 
 use super::Worker;
+use crate::primitive;
 use crate::primitive::atomic::Ordering;
 use crate::sched::Station;
 use crate::sched::idle::Searcher;
 use std::cell::Cell;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// After so many reports of its own a worker looks at another one; of those it counts that came just before it was out
@@ -173,7 +173,7 @@ impl Worker {
     fn doze(&self, gets_on: impl Fn() -> bool) -> Outcome {
         for _ in 0..MOST_DOZES {
             let start = Instant::now();
-            thread::sleep(DOZE);
+            primitive::doze(DOZE);
             if start.elapsed() >= LATE {
                 return Outcome::InVain;
             }

@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::{Arc, Weak};
+use std::thread;
 
 #[test]
 fn who_has_reports_and_runs_nobody_waits_for_a_processor() {

@@ -1,0 +1,33 @@
+//! What a signal does to a doze.
+
+use super::doze;
+use std::mem;
+use std::os::unix::thread::JoinHandleExt;
+use std::ptr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+extern "C" fn ignore(_signal: libc::c_int) {}
+
+/// The runtime's own sleeps end with a signal: one that began again each time would never end under many of them.
+#[test]
+fn a_signal_ends_a_doze() {
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+    // Nobody else's.
+    let signal = libc::SIGRTMIN() + 3;
+    // SAFETY: the handler does nothing at all; zeros are an empty mask and no flags.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = ignore as *const () as usize;
+        assert_eq!(libc::sigaction(signal, &action, ptr::null_mut()), 0);
+    }
+    let start = Instant::now();
+    let dozing = thread::spawn(|| doze(FOR_EVER));
+    while !dozing.is_finished() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
+        // SAFETY: the thread was not joined.
+        assert_eq!(unsafe { libc::pthread_kill(dozing.as_pthread_t(), signal) }, 0);
+        thread::sleep(Duration::from_millis(1));
+    }
+    dozing.join().unwrap();
+}
