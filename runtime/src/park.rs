@@ -360,7 +360,7 @@ fn park_until(deadline: Option<Instant>) {
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return;
             }
-            primitive::doze(Duration::from_millis(1));
+            primitive::sleep_interruptibly(Duration::from_millis(1));
         }
         return;
     }

@@ -54,11 +54,11 @@ use std::time::Duration;
 
 pub(crate) use imp::MutexGuard;
 
-/// Sleeps for a moment, less if a signal comes.
+/// Sleeps for so long, or until a signal comes.
 ///
 /// Not `std::thread::sleep`, which sleeps again for what the system says is left: to that it adds the timer's slack of
 /// 50 µs each time, so under signals that come more often such a sleep never ends.
-pub(crate) fn doze(length: Duration) {
+pub(crate) fn sleep_interruptibly(length: Duration) {
     if MODELLED {
         return yield_now();
     }

@@ -1,6 +1,6 @@
-//! What a signal does to a doze.
+//! What a signal does to a sleep.
 
-use super::doze;
+use super::sleep_interruptibly;
 use std::mem;
 use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 extern "C" fn ignore(_signal: libc::c_int) {}
 
-/// The runtime's own sleeps end with a signal: one that began again each time would never end under many of them.
+/// One that began again each time would never end under many signals.
 #[test]
-fn a_signal_ends_a_doze() {
+fn a_signal_ends_a_sleep() {
     const FOR_EVER: Duration = Duration::from_secs(3600);
     // Nobody else's.
     let signal = libc::SIGRTMIN() + 3;
@@ -22,12 +22,12 @@ fn a_signal_ends_a_doze() {
         assert_eq!(libc::sigaction(signal, &action, ptr::null_mut()), 0);
     }
     let start = Instant::now();
-    let dozing = thread::spawn(|| doze(FOR_EVER));
-    while !dozing.is_finished() {
+    let sleeping = thread::spawn(|| sleep_interruptibly(FOR_EVER));
+    while !sleeping.is_finished() {
         assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
         // SAFETY: the thread was not joined.
-        assert_eq!(unsafe { libc::pthread_kill(dozing.as_pthread_t(), signal) }, 0);
+        assert_eq!(unsafe { libc::pthread_kill(sleeping.as_pthread_t(), signal) }, 0);
         thread::sleep(Duration::from_millis(1));
     }
-    dozing.join().unwrap();
+    sleeping.join().unwrap();
 }

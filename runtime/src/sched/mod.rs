@@ -45,6 +45,7 @@ use crate::ticket::{Claim, Kind, Runnable, Ticket};
 use crate::ticket::{task, thread};
 use census::{Census, Gate};
 use crossbeam_utils::CachePadded;
+use event::Event;
 use idle::Idle;
 use injector::Injector;
 use list::Node;
@@ -103,8 +104,9 @@ pub(crate) struct Shared {
     /// Fresh goroutines for which there was no stack. The monitor tries again.
     postponed: Mutex<Vec<GoroutineRef>>,
     out_of_stacks: AtomicBool,
-    /// A worker stands aside for another one (`worker/courtesy.rs`).
+    /// A worker stands aside for another one, and sleeps here (`worker/courtesy.rs`).
     dozing: AtomicBool,
+    doze: Event,
     monitor: Monitor,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// How many of them have not ended.
@@ -155,6 +157,7 @@ impl Shared {
             postponed: Mutex::new(Vec::new()),
             out_of_stacks: AtomicBool::new(false),
             dozing: AtomicBool::new(false),
+            doze: Event::new(),
             monitor: Monitor::new(),
             threads: Mutex::new(Vec::new()),
             running: Mutex::new(0),

@@ -7,20 +7,20 @@
 //! nobody answers the client any more, it has nothing to do, and the first worker runs.
 //!
 //! So each worker looks at another one now and then. If that one has resumed nobody from one look to the next, and then
-//! does not fetch its reports for [`LONG`], this one dozes until it does, or for [`MOST_DOZES`] times [`DOZE`]. That is
-//! the price: what comes for this worker waits for so long. So it does not if a timer of its own is due soon, or if
-//! there is something to start; and of all workers only one dozes at a time. A worker that has lost its processor within
-//! a goroutine is not helped, since it looks like one that computes.
+//! does not fetch its reports for [`LONG`], this one dozes until somebody is out of work, as the other one is when it has
+//! got on; or for [`MOST_DOZES`] times [`DOZE`]. That is the price: what comes for this worker waits for so long. So it
+//! does not if a timer of its own is due soon, or if there is something to start; and of all workers only one dozes at a
+//! time. A worker that has lost its processor within a goroutine is not helped, since it looks like one that computes.
 //!
 //! Who keeps the processors may also be something that computes, and does not wait for this worker at all. Then the
 //! other one gets on no sooner, or this one comes back late. After that it does not stand aside for a while.
 
 use super::Worker;
-use crate::primitive;
 use crate::primitive::atomic::Ordering;
 use crate::sched::Station;
 use crate::sched::idle::Searcher;
 use std::cell::Cell;
+use std::hint;
 use std::time::{Duration, Instant};
 
 /// After so many reports of its own a worker looks at another one; of those it counts that came just before it was out
@@ -29,7 +29,7 @@ const ENOUGH: usize = 8;
 /// With so many at once the clients have enough to do without this worker's answers.
 const MANY: usize = 48;
 /// A worker that has been woken is there sooner, if there is a processor for it.
-const LONG: Duration = Duration::from_micros(50);
+const LONG: Duration = Duration::from_micros(150);
 /// The system adds its timer slack of 50 µs.
 const DOZE: Duration = Duration::from_micros(100);
 /// About as long as a client takes for 64 small answers.
@@ -158,13 +158,30 @@ impl Worker {
         self.has_own_work() || self.sees_spare_work()
     }
 
+    /// Or until somebody is out of work.
+    fn nap_until(&self, deadline: Instant) {
+        self.shared.doze.sleeper().prepare();
+        self.shared.doze.wait(Some(deadline));
+    }
+
+    /// Out of work: whoever stands aside, most likely for this worker, is to go on. One that has just begun to may be
+    /// missed, and dozes for a while longer.
+    #[inline]
+    pub(super) fn rouse_who_stands_aside(&self) {
+        if self.shared.dozing.load(Ordering::Relaxed) {
+            hint::cold_path();
+            self.shared.doze.wake();
+        }
+    }
+
     /// False: somebody else stands aside already.
     fn doze_for(&self, suspect: Suspect) -> bool {
-        if self.shared.dozing.swap(true, Ordering::Relaxed) {
+        // Acquire and release: the event passes from one to the next.
+        if self.shared.dozing.swap(true, Ordering::Acquire) {
             return false;
         }
         let outcome = self.doze(|| !self.station_of(&suspect).waits_for_processor(suspect.epoch));
-        self.shared.dozing.store(false, Ordering::Relaxed);
+        self.shared.dozing.store(false, Ordering::Release);
         let doubt = self.courtesy.doubt.get().after(outcome, Instant::now());
         self.courtesy.doubt.set(doubt);
         true
@@ -173,7 +190,7 @@ impl Worker {
     fn doze(&self, gets_on: impl Fn() -> bool) -> Outcome {
         for _ in 0..MOST_DOZES {
             let start = Instant::now();
-            primitive::doze(DOZE);
+            self.nap_until(start + DOZE);
             if start.elapsed() >= LATE {
                 return Outcome::InVain;
             }

@@ -141,6 +141,7 @@ impl Worker {
 
     /// Looks everywhere, then sleeps until something happens. May come back with nothing.
     pub(super) fn search_or_sleep(&self, searching: Option<Searching>) -> Option<GoroutineRef> {
+        self.rouse_who_stands_aside();
         self.put_off.set(0);
         // What comes now may be the beginning of a burst.
         self.sharing.set(Pause::default());

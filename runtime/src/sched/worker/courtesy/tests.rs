@@ -161,6 +161,27 @@ fn it_does_not_doze_for_one_that_gets_on() {
 }
 
 #[test]
+fn who_is_out_of_work_rouses_it() {
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+    let pair = Pair::new();
+    // The other one's sleeps end at once, so that it is out of work again and again.
+    pair.shared().close();
+    pair.shared().dozing.store(true, Ordering::Relaxed);
+    let napping = {
+        let shared = pair.shared().clone();
+        thread::spawn(move || Worker::new(shared, 0).nap_until(Instant::now() + FOR_EVER))
+    };
+    let other = Worker::new(pair.shared().clone(), 1);
+    let start = Instant::now();
+    while !napping.is_finished() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
+        assert!(other.search_or_sleep(None).is_none());
+    }
+    napping.join().unwrap();
+    pair.shared().dozing.store(false, Ordering::Relaxed);
+}
+
+#[test]
 fn it_does_not_doze_when_it_has_something_to_do() {
     let pair = Pair::new();
     let ever_dozes = || (0..3).any(|_| pair.dozes());
