@@ -25,8 +25,8 @@ fn a_signal_ends_a_sleep() {
     let sleeping = thread::spawn(|| sleep_interruptibly(FOR_EVER));
     while !sleeping.is_finished() {
         assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
-        // SAFETY: the thread was not joined.
-        assert_eq!(unsafe { libc::pthread_kill(sleeping.as_pthread_t(), signal) }, 0);
+        // SAFETY: the thread was not joined. That it has ended meanwhile may be an error.
+        unsafe { libc::pthread_kill(sleeping.as_pthread_t(), signal) };
         thread::sleep(Duration::from_millis(1));
     }
     sleeping.join().unwrap();

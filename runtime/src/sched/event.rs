@@ -60,7 +60,8 @@ impl Sleeper {
     }
 }
 
-/// A thread that sleeps on a condition variable.
+/// A thread that sleeps on a condition variable. Another one may do so after it, if it comes to know that the first one
+/// has finished; what was meant for that one may wake it early.
 #[derive(Debug)]
 pub(crate) struct Event {
     sleeper: Sleeper,

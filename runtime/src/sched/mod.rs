@@ -106,7 +106,7 @@ pub(crate) struct Shared {
     out_of_stacks: AtomicBool,
     /// A worker stands aside for another one, and sleeps here (`worker/courtesy.rs`).
     dozing: AtomicBool,
-    doze: Event,
+    doze: CachePadded<Event>,
     monitor: Monitor,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// How many of them have not ended.
@@ -157,7 +157,7 @@ impl Shared {
             postponed: Mutex::new(Vec::new()),
             out_of_stacks: AtomicBool::new(false),
             dozing: AtomicBool::new(false),
-            doze: Event::new(),
+            doze: CachePadded::new(Event::new()),
             monitor: Monitor::new(),
             threads: Mutex::new(Vec::new()),
             running: Mutex::new(0),

@@ -54,8 +54,28 @@ struct Suspect {
 enum Outcome {
     GotOn,
     InVain,
-    /// Something came up for this worker.
+    /// Something came up for this worker, or somebody else is out of work.
     Interrupted,
+}
+
+impl Outcome {
+    /// `None`: it is to go on.
+    fn of_nap(
+        length: Duration,
+        gets_on: impl FnOnce() -> bool,
+        has_something_to_do: impl FnOnce() -> bool,
+    ) -> Option<Outcome> {
+        if length >= LATE {
+            Some(Outcome::InVain)
+        } else if gets_on() {
+            Some(Outcome::GotOn)
+        } else if length < DOZE || has_something_to_do() {
+            // If it was roused, a processor is free for the other one.
+            Some(Outcome::Interrupted)
+        } else {
+            None
+        }
+    }
 }
 
 /// Whether it was of use lately.
@@ -164,8 +184,8 @@ impl Worker {
         self.shared.doze.wait(Some(deadline));
     }
 
-    /// Out of work: whoever stands aside, most likely for this worker, is to go on. One that has just begun to may be
-    /// missed, and dozes for a while longer.
+    /// Out of work: whoever stands aside, most likely for this worker, is to go on. It is missed while it looks around
+    /// between two naps, and has another one then.
     #[inline]
     pub(super) fn rouse_who_stands_aside(&self) {
         if self.shared.dozing.load(Ordering::Relaxed) {
@@ -191,14 +211,9 @@ impl Worker {
         for _ in 0..MOST_DOZES {
             let start = Instant::now();
             self.nap_until(start + DOZE);
-            if start.elapsed() >= LATE {
-                return Outcome::InVain;
-            }
-            if gets_on() {
-                return Outcome::GotOn;
-            }
-            if self.has_something_to_do() {
-                return Outcome::Interrupted;
+            let outcome = Outcome::of_nap(start.elapsed(), &gets_on, || self.has_something_to_do());
+            if let Some(outcome) = outcome {
+                return outcome;
             }
         }
         Outcome::InVain

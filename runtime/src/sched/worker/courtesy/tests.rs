@@ -62,6 +62,18 @@ fn in_vain_it_does_so_less_and_less_often() {
 }
 
 #[test]
+fn what_a_nap_comes_to() {
+    let outcome = |length, gets_on: bool, work: bool| Outcome::of_nap(length, || gets_on, || work);
+    let short = DOZE / 2;
+    assert_eq!(outcome(LATE, true, true), Some(Outcome::InVain));
+    assert_eq!(outcome(DOZE, true, true), Some(Outcome::GotOn));
+    assert_eq!(outcome(short, true, false), Some(Outcome::GotOn));
+    assert_eq!(outcome(DOZE, false, true), Some(Outcome::Interrupted));
+    assert_eq!(outcome(short, false, false), Some(Outcome::Interrupted), "it was not in vain");
+    assert_eq!(outcome(DOZE, false, false), None);
+}
+
+#[test]
 fn it_looks_after_enough_reports_unless_many_come_at_once() {
     let courtesy = Courtesy::new();
     let due = |reports: &[usize]| reports.iter().map(|&n| courtesy.is_due(n)).collect::<Vec<_>>();
@@ -111,7 +123,7 @@ impl Pair {
 impl Drop for Pair {
     fn drop(&mut self) {
         assert!(self.source.close().is_empty());
-        assert!(!self.shared().dozing.load(Ordering::Relaxed));
+        assert!(!self.shared().dozing.load(Ordering::Relaxed) || thread::panicking());
     }
 }
 
