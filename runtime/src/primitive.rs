@@ -139,4 +139,4 @@ impl Condvar {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests;
+pub(crate) mod tests;

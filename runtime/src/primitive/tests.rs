@@ -7,13 +7,9 @@ use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-extern "C" fn ignore(_signal: libc::c_int) {}
-
-/// One that began again each time would never end under many signals.
-#[test]
-fn a_signal_ends_a_sleep() {
-    const FOR_EVER: Duration = Duration::from_secs(3600);
-    // Nobody else's.
+/// A signal that is nobody else's, and does nothing but interrupt.
+pub(crate) fn interrupting_signal() -> libc::c_int {
+    extern "C" fn ignore(_signal: libc::c_int) {}
     let signal = libc::SIGRTMIN() + 3;
     // SAFETY: the handler does nothing at all; zeros are an empty mask and no flags.
     unsafe {
@@ -21,6 +17,14 @@ fn a_signal_ends_a_sleep() {
         action.sa_sigaction = ignore as *const () as usize;
         assert_eq!(libc::sigaction(signal, &action, ptr::null_mut()), 0);
     }
+    signal
+}
+
+/// One that began again each time would never end under many signals.
+#[test]
+fn a_signal_ends_a_sleep() {
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+    let signal = interrupting_signal();
     let start = Instant::now();
     let sleeping = thread::spawn(|| sleep_interruptibly(FOR_EVER));
     while !sleeping.is_finished() {

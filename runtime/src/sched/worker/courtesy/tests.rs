@@ -3,6 +3,8 @@
 use super::*;
 use crate::goroutine::Affinity;
 use crate::poll::{Source, Wait};
+use crate::primitive::atomic::AtomicBool;
+use crate::primitive::tests::interrupting_signal;
 use crate::sched::{Config, Shared};
 use crate::stack::StackSize;
 use std::io::Write;
@@ -191,6 +193,35 @@ fn who_is_out_of_work_rouses_it() {
     }
     napping.join().unwrap();
     pair.shared().dozing.store(false, Ordering::Relaxed);
+}
+
+#[test]
+fn signals_do_not_keep_it_asleep() {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let pair = Pair::new();
+    let signal = interrupting_signal();
+    let start = Instant::now();
+    let done = AtomicBool::new(false);
+    // SAFETY: it has no preconditions.
+    let me = unsafe { libc::pthread_self() };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) && start.elapsed() < LIMIT {
+                // SAFETY: that thread waits for the end of this scope.
+                unsafe { libc::pthread_kill(me, signal) };
+                // More often than every 50 µs, which is how late the system may be each time.
+                let next = Instant::now() + Duration::from_micros(10);
+                while Instant::now() < next {
+                    hint::spin_loop();
+                }
+            }
+        });
+        for _ in 0..300 {
+            pair.worker.nap_until(Instant::now() + DOZE);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(start.elapsed() < LIMIT, "it slept until there were no more signals");
 }
 
 #[test]
