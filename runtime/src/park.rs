@@ -12,7 +12,7 @@
 //! each thread, so another goroutine that ran meanwhile would believe that it panics (invariant 9).
 
 use crate::goroutine::{Affinity, Cancelled, GoroutineRef, Suspend, WaitReason};
-use crate::primitive::{self, membarrier};
+use crate::primitive::membarrier;
 use crate::sched::{self, Leave, Reference, Station, current};
 use crate::ticket::thread::ThreadParker;
 use crate::ticket::{Cause, Listen, Request, Settled, Ticket};
@@ -357,10 +357,12 @@ fn park_until(deadline: Option<Instant>) {
         // Tokens come to the goroutine's parker, and this park waits on the thread's. It is the rare park
         // of a destructor during a panic, so it may poll.
         while !goroutine.parker().take(Request::Unpark) {
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
                 return;
             }
-            primitive::sleep_interruptibly(Duration::from_millis(1));
+            let next_look = now + Duration::from_millis(1);
+            Parking::open_uncancellable().wait(WaitReason::Park, Some(next_look));
         }
         return;
     }

@@ -46,33 +46,12 @@ pub(crate) use std::{thread::yield_now, thread_local};
 use loom::sync as imp;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::ptr;
 #[cfg(not(loom))]
 use std::sync as imp;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 pub(crate) use imp::MutexGuard;
-
-/// Sleeps for so long, or until a signal comes.
-///
-/// Not `std::thread::sleep`, which sleeps again for what the system says is left: to that it adds the timer's slack of
-/// 50 µs each time, so under signals that come more often such a sleep never ends.
-pub(crate) fn sleep_interruptibly(length: Duration) {
-    if MODELLED {
-        return yield_now();
-    }
-    // SAFETY: reads a local variable. That it was interrupted is the one error there can be.
-    unsafe { libc::nanosleep(&timespec(length), ptr::null_mut()) };
-}
-
-/// A length of time as the system takes it.
-pub(crate) fn timespec(length: Duration) -> libc::timespec {
-    libc::timespec {
-        tv_sec: libc::time_t::try_from(length.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: length.subsec_nanos().into(),
-    }
-}
 
 /// xorshift64 (Marsaglia): good enough to spread choices.
 #[derive(Debug)]
@@ -137,6 +116,3 @@ impl Condvar {
         self.0.notify_all();
     }
 }
-
-#[cfg(all(test, not(loom)))]
-pub(crate) mod tests;

@@ -5,7 +5,6 @@
 
 use super::{Backend, Readiness, Reports, Wait};
 use crate::arch;
-use crate::primitive;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -120,7 +119,10 @@ impl Epoll {
         if let Wait::For(limit) = wait
             && !COARSE.load(Ordering::Relaxed)
         {
-            let limit = primitive::timespec(limit);
+            let limit = libc::timespec {
+                tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: limit.subsec_nanos().into(),
+            };
             let limit = ptr::from_ref(&limit).expose_provenance();
             let (no_signals, their_size) = (0, 0);
             let arguments = [epoll, buffer, most, limit, no_signals, their_size];
