@@ -62,6 +62,10 @@
 //!
 //! A filter for system calls (seccomp) must allow what it allowed at the start of the first runtime for as long as
 //! goroutines run; without `membarrier`, if that was there at the start, the process is aborted.
+//!
+//! While a server and its clients, on the same machine, are short of processors, workers whose scheduling policy is
+//! `SCHED_OTHER` are under `SCHED_BATCH`, unless there is such a filter. A thread that a goroutine starts by std's means
+//! inherits that, as it does any policy.
 
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 

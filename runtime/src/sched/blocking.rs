@@ -1,5 +1,6 @@
 //! Threads for calls that block: grown on demand to a cap, shrunk when idle, shared by all runtimes.
 
+use super::policy;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ pub(crate) unsafe fn submit(run: unsafe fn(*mut ()), argument: *mut ()) -> bool 
     let mut pool = pool();
     // An idle thread may already be spoken for by a job in the queue.
     if pool.idle <= pool.jobs.len() && pool.threads < MOST_THREADS {
-        let thread = std::thread::Builder::new().name("fibra-blocking".into()).spawn(work);
+        let thread = policy::start_thread("fibra-blocking".into(), work);
         match thread {
             Ok(_) => pool.threads += 1,
             Err(_) if pool.threads == 0 => return false,

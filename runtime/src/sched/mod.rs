@@ -6,6 +6,7 @@
 //! * `idle`, `event`: searching, sleeping and waking;
 //! * `census`: counts, and the gate that shutdown closes;
 //! * `monitor`: the thread that watches the workers;
+//! * `policy`: how the system schedules the workers' threads;
 //! * `blocking`: threads for calls that block;
 //! * `spawn`, `runner`: the beginning and the end of a goroutine;
 //! * `default`: the runtime of those who have none; `outside`: their poller;
@@ -23,6 +24,7 @@ mod injector;
 mod list;
 mod monitor;
 mod outside;
+pub(crate) mod policy;
 mod reference;
 mod runner;
 mod spawn;
@@ -50,6 +52,7 @@ use idle::Idle;
 use injector::Injector;
 use list::Node;
 use monitor::Monitor;
+use policy::Policy;
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
@@ -108,6 +111,7 @@ pub(crate) struct Shared {
     dozing: AtomicBool,
     doze: CachePadded<Event>,
     monitor: Monitor,
+    policy: Policy,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// How many of them have not ended.
     running: Mutex<usize>,
@@ -159,6 +163,7 @@ impl Shared {
             dozing: AtomicBool::new(false),
             doze: CachePadded::new(Event::new()),
             monitor: Monitor::new(),
+            policy: Policy::new(),
             threads: Mutex::new(Vec::new()),
             running: Mutex::new(0),
             thread_ended: Condvar::new(),
@@ -224,7 +229,7 @@ impl Shared {
         *self.running.lock() += 1;
         // Dropped with the closure if there is no thread.
         let ended = Ended(self.clone());
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let thread = policy::start_thread(name, move || {
             let ended = ended;
             main(ended.0.clone());
         })?;

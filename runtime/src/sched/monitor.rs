@@ -22,11 +22,14 @@
 //!
 //! It wakes a worker if anything waits that others could run, and nobody was woken for it (`worker/deferral.rs`).
 //!
+//! It says when workers are to wake up without pushing others aside (`policy.rs`).
+//!
 //! It also gives the memory of stacks back that have not been used for a while, and tries again with
 //! goroutines for which there was no stack.
 
 use super::Shared;
 use super::event::Event;
+use super::policy::Verdict;
 use super::station::Station;
 use crate::goroutine::{GoroutineRef, Visit};
 use crate::primitive::atomic::{AtomicBool, Ordering};
@@ -90,6 +93,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
         hasty_until: Instant::now(),
         trimmed: Instant::now(),
         warm: true,
+        verdict: Verdict::new(),
     };
     let name = format!("{}-monitor", shared.config.thread_name);
     shared.start_thread(name, move |_| watch.run())
@@ -130,6 +134,7 @@ struct Watch {
     hasty_until: Instant,
     /// Pooled stacks may still hold memory.
     warm: bool,
+    verdict: Verdict,
 }
 
 impl Watch {
@@ -139,6 +144,7 @@ impl Watch {
                 return;
             }
             let busy = self.look();
+            self.choose_policy();
             self.trim(busy);
             self.rest(busy);
         }
@@ -152,12 +158,13 @@ impl Watch {
         // A worker is awake from before it wakes us until it prepares to sleep.
         let postponed = !self.shared.postponed.lock().is_empty();
         let anything = busy || postponed || self.anyone_awake();
-        if anything || self.warm {
+        if anything || self.warm || self.shared.policy.is_batch() {
             ticking.store(anything, Ordering::Relaxed);
             let now = Instant::now();
             let pause = match anything {
                 true if now < self.hasty_until => HASTY_TICK,
                 true => TICK,
+                // For what has an end without anybody awake.
                 false => STACK_REST,
             };
             event.wait(Some(now + pause));
@@ -173,6 +180,13 @@ impl Watch {
             .stations()
             .iter()
             .any(|station| station.is_active() && !station.sleeper.is_asleep())
+    }
+
+    fn choose_policy(&mut self) {
+        let shared = &self.shared;
+        if self.verdict.update(&shared.policy, Instant::now()) {
+            shared.stations().iter().for_each(|station| station.wake());
+        }
     }
 
     fn trim(&mut self, busy: bool) {

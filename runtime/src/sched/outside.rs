@@ -1,11 +1,10 @@
 //! The poller of those who have no worker: plain threads that wait for sockets. A thread of its own sleeps in it,
 //! started with the first such wait and there for ever; while nothing happens it does nothing.
 
-use super::ready;
+use super::{policy, ready};
 use crate::poll::{Poller, Wait};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
 
@@ -23,6 +22,6 @@ pub(super) fn poller() -> io::Result<Arc<Poller>> {
             poller.poll(Wait::Forever, ready);
         }
     };
-    thread::Builder::new().name("fibra-poller".into()).spawn(serve)?;
+    policy::start_thread("fibra-poller".into(), serve)?;
     Ok(slot.insert(poller).clone())
 }

@@ -21,6 +21,7 @@
 
 use super::Signal;
 use crate::chan::Sender;
+use crate::sched::policy;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
@@ -28,7 +29,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 /// Signals are numbered from 1 to 64.
 const NUMBERS: usize = 65;
@@ -115,7 +115,7 @@ impl Post {
         // SAFETY: it was opened just now, and nobody else knows it.
         let bell = Arc::new(File::from(unsafe { OwnedFd::from_raw_fd(fd) }));
         let heard = bell.clone();
-        thread::Builder::new().name("fibra-signal".into()).spawn(move || serve(&heard))?;
+        policy::start_thread("fibra-signal".into(), move || serve(&heard))?;
         Ok(Post { bell, new: Vec::new(), installed: [false; NUMBERS] })
     }
 

@@ -202,9 +202,18 @@ impl Worker {
         }
         let outcome = self.doze(|| !self.station_of(&suspect).waits_for_processor(suspect.epoch));
         self.shared.dozing.store(false, Ordering::Release);
+        self.learn_from(outcome);
+        true
+    }
+
+    fn learn_from(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::GotOn => self.shared.policy.note_help(),
+            Outcome::InVain => self.shared.policy.note_in_vain(),
+            Outcome::Interrupted => {}
+        }
         let doubt = self.courtesy.doubt.get().after(outcome, Instant::now());
         self.courtesy.doubt.set(doubt);
-        true
     }
 
     fn doze(&self, gets_on: impl Fn() -> bool) -> Outcome {

@@ -27,6 +27,7 @@ mod turn;
 
 use super::idle::Searching;
 use super::list::List;
+use super::policy::OwnPolicy;
 use super::station::Station;
 use super::{Refusal, Shared, current, runner};
 use crate::coroutine::Active;
@@ -95,6 +96,7 @@ pub(crate) struct Worker {
     /// How many reports came from the last poll.
     reports: Cell<usize>,
     courtesy: Courtesy,
+    pub(super) policy: OwnPolicy,
     /// When it looks for its share at another worker.
     sharing: Cell<Pause>,
     ids: Cell<(u64, u64)>,
@@ -135,6 +137,7 @@ impl Worker {
             unsettled: Cell::new(None),
             reports: Cell::new(0),
             courtesy: Courtesy::new(),
+            policy: OwnPolicy::new(),
             stopping: Cell::new(false),
         }
     }

@@ -135,6 +135,7 @@ impl Worker {
             Some(length) => Wait::For(length),
             None => Wait::Forever,
         };
+        self.policy.follow(&self.shared.policy);
         self.poll_for(wait);
         station.sleeper.finish();
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::goroutine::Affinity;
 use crate::poll::{Source, Wait};
 use crate::primitive::atomic::AtomicBool;
+use crate::sched::policy::Verdict;
 use crate::sched::{Config, Shared};
 use crate::stack::StackSize;
 use std::io::Write;
@@ -140,6 +141,24 @@ fn it_dozes_at_the_third_look_and_not_soon_again_if_that_was_in_vain() {
     assert!(!pair.dozes() && !pair.dozes() && !pair.dozes());
     doubt.set(Doubt { until: Instant::now(), ..doubt.get() });
     assert!((0..3).any(|_| pair.dozes()));
+}
+
+#[test]
+fn what_comes_of_it_decides_on_the_batch_policy() {
+    let pair = Pair::new();
+    let policy = &pair.shared().policy;
+    let mut verdict = Verdict::new();
+    let now = Instant::now();
+    let mut is_batch_after = |outcome| {
+        pair.worker.learn_from(outcome);
+        verdict.update(policy, now);
+        policy.is_batch()
+    };
+    assert!(!is_batch_after(Outcome::Interrupted));
+    assert!(is_batch_after(Outcome::GotOn));
+    assert!(is_batch_after(Outcome::Interrupted));
+    assert!(is_batch_after(Outcome::InVain));
+    assert!(!is_batch_after(Outcome::InVain));
 }
 
 #[test]
