@@ -64,8 +64,8 @@
 //! goroutines run; without `membarrier`, if that was there at the start, the process is aborted.
 //!
 //! While a server and its clients, on the same machine, are short of processors, workers whose scheduling policy is
-//! `SCHED_OTHER` are under `SCHED_BATCH`, unless there is such a filter. A thread that a goroutine starts by std's means
-//! inherits that, as it does any policy.
+//! `SCHED_OTHER` are under `SCHED_BATCH`, unless `prctl(PR_GET_SECCOMP)` says that there is such a filter. A thread or
+//! process that a goroutine starts meanwhile by std's means inherits that for good, as it does any policy.
 
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 

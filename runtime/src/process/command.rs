@@ -2,6 +2,7 @@
 
 use super::{Child, CommandArgs, CommandEnvs, ExitStatus, Output, Stdio};
 use crate::blocking::blocking;
+use crate::sched::policy;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -179,6 +180,7 @@ impl Command {
 
     /// Puts the program in the place of this process, with all its threads. Returns only if that fails.
     pub fn exec(&mut self) -> io::Error {
+        policy::restore();
         self.std.exec()
     }
 

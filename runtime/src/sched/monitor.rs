@@ -158,18 +158,18 @@ impl Watch {
         // A worker is awake from before it wakes us until it prepares to sleep.
         let postponed = !self.shared.postponed.lock().is_empty();
         let anything = busy || postponed || self.anyone_awake();
-        if anything || self.warm || self.shared.policy.is_batch() {
+        if self.shared.is_closed() && self.shared.live() == 0 {
+            event.sleeper().finish();
+        } else if anything || self.warm || self.shared.policy.is_batch() {
             ticking.store(anything, Ordering::Relaxed);
             let now = Instant::now();
             let pause = match anything {
                 true if now < self.hasty_until => HASTY_TICK,
                 true => TICK,
-                // For what has an end without anybody awake.
+                // Memory to give back, or a policy that ends.
                 false => STACK_REST,
             };
             event.wait(Some(now + pause));
-        } else if self.shared.is_closed() && self.shared.live() == 0 {
-            event.sleeper().finish();
         } else {
             event.wait(None);
         }

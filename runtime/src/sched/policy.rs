@@ -9,14 +9,17 @@
 //! Behind somebody who computes it would wait for a whole time slice. So it takes evidence, which standing aside
 //! (`worker/courtesy.rs`) comes by: if the other worker got on at once, the processors were kept by this one and its
 //! clients. Then all workers come under the policy, for as long as that goes on and [`SPELL`] more: under it hardly
-//! anybody has to stand aside, so evidence is rare. If standing aside was in vain twice within [`DISTRUST`], somebody
-//! computes; that ends it, and for as long again no evidence counts. Where there are processors enough, nobody stands
-//! aside, and nothing changes.
+//! anybody has to stand aside, so evidence is rare. If standing aside was in vain twice within [`SUSPICION`], somebody
+//! computes; that ends it, and no evidence counts for [`DISTRUST`]. A process that computes may still be missed for a
+//! while, since workers that stand aside in vain do so less often. Where there are processors enough, hardly anybody
+//! stands aside.
 //!
 //! The monitor decides; a worker follows before it sleeps, since it is its wake-up that matters. Those that sleep when
 //! it is over are woken. Only `SCHED_OTHER` is changed to batch, and back: a policy that a thread's user has chosen stays.
-//! What the thread starts inherits the policy. Of the library's own threads none keeps it ([`start_thread`]), and children
-//! are started on such; a thread that a goroutine starts by std's means does.
+//!
+//! What a thread starts inherits its policy. The library's own threads do not keep that of a worker ([`start_thread`]);
+//! children are started on such threads, and a program that takes this one's place does not get it ([`restore`]). What a
+//! goroutine starts by other means does.
 
 use super::current;
 use crate::primitive::atomic::{AtomicBool, Ordering};
@@ -27,7 +30,9 @@ use std::time::{Duration, Instant};
 
 /// How long after it has helped last to stand aside the workers stay under the batch policy.
 const SPELL: Duration = Duration::from_secs(5);
-/// How long it counts that it was in vain.
+/// In vain once may be by chance, twice within this time is not.
+const SUSPICION: Duration = Duration::from_secs(1);
+/// How long no help counts then.
 const DISTRUST: Duration = Duration::from_secs(1);
 
 /// Between the workers of a runtime and its monitor.
@@ -66,26 +71,27 @@ impl Policy {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verdict {
     batch_until: Instant,
-    /// In vain once more, it was not by chance.
-    doubt_until: Instant,
+    /// Until then once more in vain says that somebody computes.
+    suspicious_until: Instant,
+    /// Until then no help counts.
     distrust_until: Instant,
 }
 
 impl Verdict {
     pub(super) fn new() -> Verdict {
         let now = Instant::now();
-        Verdict { batch_until: now, doubt_until: now, distrust_until: now }
+        Verdict { batch_until: now, suspicious_until: now, distrust_until: now }
     }
 
     /// Decides anew. True: it is over with the batch policy, and those that sleep are to be told.
     pub(super) fn update(&mut self, policy: &Policy, now: Instant) -> bool {
         let helped = policy.has_helped.swap(false, Ordering::Relaxed);
         if policy.was_in_vain.swap(false, Ordering::Relaxed) {
-            if now < self.doubt_until {
+            if now < self.suspicious_until {
                 self.distrust_until = now + DISTRUST;
                 self.batch_until = now;
             }
-            self.doubt_until = now + DISTRUST;
+            self.suspicious_until = now + SUSPICION;
         } else if helped && now >= self.distrust_until {
             self.batch_until = now + SPELL;
         }
@@ -97,12 +103,15 @@ impl Verdict {
 /// The policy of a worker's thread.
 #[derive(Debug)]
 pub(super) struct OwnPolicy {
+    /// What it has followed last.
     is_batch: Cell<bool>,
+    /// The thread is under the batch policy because of that.
+    is_changed: Cell<bool>,
 }
 
 impl OwnPolicy {
     pub(super) fn new() -> OwnPolicy {
-        OwnPolicy { is_batch: Cell::new(false) }
+        OwnPolicy { is_batch: Cell::new(false), is_changed: Cell::new(false) }
     }
 
     #[inline]
@@ -117,20 +126,25 @@ impl OwnPolicy {
     fn change(&self, is_batch: bool) {
         self.is_batch.set(is_batch);
         if is_batch {
-            change(libc::SCHED_OTHER, libc::SCHED_BATCH);
+            self.is_changed.set(change(libc::SCHED_OTHER, libc::SCHED_BATCH));
         } else {
+            self.restore();
+        }
+    }
+
+    fn restore(&self) {
+        if self.is_changed.take() {
             change(libc::SCHED_BATCH, libc::SCHED_OTHER);
         }
     }
 }
 
-/// Changes the calling thread's policy, if it is `from`. If that fails, it stays.
-fn change(from: libc::c_int, to: libc::c_int) {
+/// Changes the calling thread's policy, if it is `from`. Whether it has.
+fn change(from: libc::c_int, to: libc::c_int) -> bool {
     let parameters = libc::sched_param { sched_priority: 0 };
-    if !is_filtered() && of_this_thread() == from {
-        // SAFETY: reads a local variable.
-        unsafe { libc::sched_setscheduler(0, to, &raw const parameters) };
-    }
+    // SAFETY: reads a local variable.
+    let set = || unsafe { libc::sched_setscheduler(0, to, &raw const parameters) };
+    !is_filtered() && of_this_thread() == from && set() == 0
 }
 
 fn of_this_thread() -> libc::c_int {
@@ -138,11 +152,18 @@ fn of_this_thread() -> libc::c_int {
     unsafe { libc::sched_getscheduler(0) }
 }
 
-/// Whether there is a filter for the thread's system calls. It might end the process for a change, as those of hardened
-/// services do.
+/// Whether there may be a filter for the thread's system calls. It might end the process for a change, as those of
+/// hardened services do.
 fn is_filtered() -> bool {
-    // SAFETY: takes a number.
-    unsafe { libc::prctl(libc::PR_GET_SECCOMP) > 0 }
+    // SAFETY: takes numbers.
+    unsafe { libc::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0) != 0 }
+}
+
+/// Before another program takes the place of this one: the caller's thread gets back the policy that it had.
+pub(crate) fn restore() {
+    if let Some(worker) = current::worker() {
+        worker.policy.restore();
+    }
 }
 
 /// Starts a thread of the library's own. The batch policy of a worker that calls this does not pass to it.
@@ -153,7 +174,7 @@ pub(crate) fn start_thread(
     name: String,
     main: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let inherits = current::worker().is_some_and(|worker| worker.policy.is_batch.get());
+    let inherits = current::worker().is_some_and(|worker| worker.policy.is_changed.get());
     thread::Builder::new().name(name).spawn(move || {
         if inherits {
             change(libc::SCHED_BATCH, libc::SCHED_OTHER);
