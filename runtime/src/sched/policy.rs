@@ -126,7 +126,7 @@ impl OwnPolicy {
     fn change(&self, is_batch: bool) {
         self.is_batch.set(is_batch);
         if is_batch {
-            self.is_changed.set(change(libc::SCHED_OTHER, libc::SCHED_BATCH));
+            self.is_changed.set(exchange(libc::SCHED_OTHER, libc::SCHED_BATCH));
         } else {
             self.restore();
         }
@@ -134,13 +134,13 @@ impl OwnPolicy {
 
     fn restore(&self) {
         if self.is_changed.take() {
-            change(libc::SCHED_BATCH, libc::SCHED_OTHER);
+            exchange(libc::SCHED_BATCH, libc::SCHED_OTHER);
         }
     }
 }
 
 /// Changes the calling thread's policy, if it is `from`. Whether it has.
-fn change(from: libc::c_int, to: libc::c_int) -> bool {
+fn exchange(from: libc::c_int, to: libc::c_int) -> bool {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: reads a local variable.
     let set = || unsafe { libc::sched_setscheduler(0, to, &raw const parameters) };
@@ -177,7 +177,7 @@ pub(crate) fn start_thread(
     let inherits = current::worker().is_some_and(|worker| worker.policy.is_changed.get());
     thread::Builder::new().name(name).spawn(move || {
         if inherits {
-            change(libc::SCHED_BATCH, libc::SCHED_OTHER);
+            exchange(libc::SCHED_BATCH, libc::SCHED_OTHER);
         }
         main();
     })

@@ -100,9 +100,9 @@ fn it_keeps_its_priority() {
     let change = move || {
         // SAFETY: takes numbers.
         assert_eq!(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) }, 0);
-        assert!(change(libc::SCHED_OTHER, libc::SCHED_BATCH));
+        assert!(exchange(libc::SCHED_OTHER, libc::SCHED_BATCH));
         let under_batch = nice();
-        assert!(change(libc::SCHED_BATCH, libc::SCHED_OTHER));
+        assert!(exchange(libc::SCHED_BATCH, libc::SCHED_OTHER));
         [under_batch, nice()]
     };
     if is_possible() && nice() < NICE {
@@ -132,7 +132,7 @@ fn under_a_filter_for_system_calls_it_changes_nothing() {
     let change = || {
         install_filter();
         let before = of_this_thread();
-        assert!(!change(before, libc::SCHED_BATCH));
+        assert!(!exchange(before, libc::SCHED_BATCH));
         assert_eq!(of_this_thread(), before);
     };
     if is_possible() {
