@@ -30,8 +30,10 @@ use std::time::{Duration, Instant};
 
 /// How long after it has helped last to stand aside the workers stay under the batch policy.
 const SPELL: Duration = Duration::from_secs(5);
-/// In vain once may be by chance, twice within this time is not.
+/// In vain once may be by chance, once more within this time is not.
 const SUSPICION: Duration = Duration::from_secs(1);
+/// Several times within this time is once: so long clients compute that open a thousand connections.
+const OCCASION: Duration = Duration::from_millis(30);
 /// How long no help counts then.
 const DISTRUST: Duration = Duration::from_secs(1);
 
@@ -71,8 +73,10 @@ impl Policy {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verdict {
     batch_until: Instant,
-    /// Until then once more in vain says that somebody computes.
+    /// Until then, once more in vain says that somebody computes.
     suspicious_until: Instant,
+    /// What is in vain until then counts as before.
+    occasion_until: Instant,
     /// Until then no help counts.
     distrust_until: Instant,
 }
@@ -80,17 +84,24 @@ pub(super) struct Verdict {
 impl Verdict {
     pub(super) fn new() -> Verdict {
         let now = Instant::now();
-        Verdict { batch_until: now, suspicious_until: now, distrust_until: now }
+        Verdict {
+            batch_until: now,
+            suspicious_until: now,
+            occasion_until: now,
+            distrust_until: now,
+        }
     }
 
     /// Decides anew. True: it is over with the batch policy, and those that sleep are to be told.
     pub(super) fn update(&mut self, policy: &Policy, now: Instant) -> bool {
         let helped = policy.has_helped.swap(false, Ordering::Relaxed);
-        if policy.was_in_vain.swap(false, Ordering::Relaxed) {
+        let was_in_vain = policy.was_in_vain.swap(false, Ordering::Relaxed);
+        if was_in_vain && now >= self.occasion_until {
             if now < self.suspicious_until {
                 self.distrust_until = now + DISTRUST;
                 self.batch_until = now;
             }
+            self.occasion_until = now + OCCASION;
             self.suspicious_until = now + SUSPICION;
         } else if helped && now >= self.distrust_until {
             self.batch_until = now + SPELL;

@@ -47,6 +47,8 @@ fn twice_in_vain_ends_it() {
     policy.note_in_vain();
     assert!(after(&mut verdict, &policy, start), "it may be by chance");
     policy.note_in_vain();
+    assert!(after(&mut verdict, &policy, start + OCCASION / 2), "that is the same occasion");
+    policy.note_in_vain();
     assert!(after(&mut verdict, &policy, start + SUSPICION), "that was long ago");
     policy.note_in_vain();
     let soon = start + SUSPICION * 3 / 2;

@@ -148,8 +148,10 @@ fn what_comes_of_it_decides_on_the_batch_policy() {
     let pair = Pair::new();
     let policy = &pair.shared().policy;
     let mut verdict = Verdict::new();
-    let now = Instant::now();
+    let mut now = Instant::now();
     let mut is_batch_after = |outcome| {
+        // Long enough for an occasion of its own.
+        now += Duration::from_millis(500);
         pair.worker.learn_from(outcome);
         verdict.update(policy, now);
         policy.is_batch()
