@@ -73,10 +73,8 @@ impl Policy {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verdict {
     batch_until: Instant,
-    /// Until then, once more in vain says that somebody computes.
-    suspicious_until: Instant,
-    /// What is in vain until then counts as before.
-    occasion_until: Instant,
+    /// When it was in vain last, without what belongs to the same occasion.
+    in_vain: Option<Instant>,
     /// Until then no help counts.
     distrust_until: Instant,
 }
@@ -84,25 +82,20 @@ pub(super) struct Verdict {
 impl Verdict {
     pub(super) fn new() -> Verdict {
         let now = Instant::now();
-        Verdict {
-            batch_until: now,
-            suspicious_until: now,
-            occasion_until: now,
-            distrust_until: now,
-        }
+        Verdict { batch_until: now, in_vain: None, distrust_until: now }
     }
 
     /// Decides anew. True: it is over with the batch policy, and those that sleep are to be told.
     pub(super) fn update(&mut self, policy: &Policy, now: Instant) -> bool {
         let helped = policy.has_helped.swap(false, Ordering::Relaxed);
         let was_in_vain = policy.was_in_vain.swap(false, Ordering::Relaxed);
-        if was_in_vain && now >= self.occasion_until {
-            if now < self.suspicious_until {
+        let is_within = |limit| self.in_vain.is_some_and(|last| now < last + limit);
+        if was_in_vain && !is_within(OCCASION) {
+            if is_within(SUSPICION) {
                 self.distrust_until = now + DISTRUST;
                 self.batch_until = now;
             }
-            self.occasion_until = now + OCCASION;
-            self.suspicious_until = now + SUSPICION;
+            self.in_vain = Some(now);
         } else if helped && now >= self.distrust_until {
             self.batch_until = now + SPELL;
         }
@@ -152,10 +145,14 @@ impl OwnPolicy {
 
 /// Changes the calling thread's policy, if it is `from`. Whether it has.
 fn exchange(from: libc::c_int, to: libc::c_int) -> bool {
+    !is_filtered() && of_this_thread() == from && set(to)
+}
+
+/// Gives the calling thread that policy. Whether it may have it.
+fn set(policy: libc::c_int) -> bool {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: reads a local variable.
-    let set = || unsafe { libc::sched_setscheduler(0, to, &raw const parameters) };
-    !is_filtered() && of_this_thread() == from && set() == 0
+    unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) == 0 }
 }
 
 fn of_this_thread() -> libc::c_int {

@@ -5,13 +5,9 @@ use crate::Runtime;
 
 /// Whether a thread of this process could come under the batch policy. Where not, nothing may change.
 fn is_possible() -> bool {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: reads a local variable.
-    let set =
-        move || unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
     of_this_thread() == libc::SCHED_OTHER
         && !is_filtered()
-        && thread::spawn(set).join().unwrap() == 0
+        && thread::spawn(|| set(libc::SCHED_BATCH)).join().unwrap()
 }
 
 fn after(verdict: &mut Verdict, policy: &Policy, now: Instant) -> bool {
@@ -68,9 +64,7 @@ fn twice_in_vain_ends_it() {
 /// In a thread of its own, whose policy is this one: what it is after a change to batch, and after one back.
 fn there_and_back(first: libc::c_int) -> [libc::c_int; 2] {
     let change = move || {
-        let parameters = libc::sched_param { sched_priority: 0 };
-        // SAFETY: reads a local variable.
-        assert_eq!(unsafe { libc::sched_setscheduler(0, first, &raw const parameters) }, 0);
+        assert!(set(first));
         let policy = Policy::new();
         let own = OwnPolicy::new();
         [true, false].map(|is_batch| {
