@@ -6,7 +6,7 @@
 //! * `idle`, `event`: searching, sleeping and waking;
 //! * `census`: counts, and the gate that shutdown closes;
 //! * `monitor`: the thread that watches the workers;
-//! * `policy`: how the system schedules the workers' threads;
+//! * `policy`: how the system schedules the workers' threads; `pull`: on which processor;
 //! * `blocking`: threads for calls that block;
 //! * `spawn`, `runner`: the beginning and the end of a goroutine;
 //! * `default`: the runtime of those who have none; `outside`: their poller;
@@ -25,6 +25,7 @@ mod list;
 mod monitor;
 mod outside;
 pub(crate) mod policy;
+mod pull;
 mod reference;
 mod runner;
 mod spawn;

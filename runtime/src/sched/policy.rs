@@ -162,7 +162,7 @@ fn of_this_thread() -> libc::c_int {
 
 /// Whether there may be a filter for the thread's system calls. It might end the process for a change, as those of
 /// hardened services do.
-fn is_filtered() -> bool {
+pub(super) fn is_filtered() -> bool {
     // SAFETY: takes numbers.
     unsafe { libc::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0) != 0 }
 }

@@ -5,6 +5,7 @@ use super::census::Tally;
 use super::deque::{Batch, Deque};
 use super::event::Sleeper;
 use super::inbox::Inbox;
+use super::pull;
 use crate::goroutine::{Affinity, GoroutineRef, Header};
 use crate::poll::Poller;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -104,6 +105,8 @@ pub(crate) struct Station {
     thread: Mutex<Option<ObservedThread>>,
     /// It is there.
     thread_started: Condvar,
+    /// Of the thread, until it ends: not while this is locked.
+    thread_id: Mutex<Option<libc::pid_t>>,
     /// Whether there is a worker. Changed under the lock.
     occupied: Mutex<bool>,
 }
@@ -133,6 +136,7 @@ impl Station {
             timers: Mutex::new(Timers::default()),
             thread: Mutex::new(None),
             thread_started: Condvar::new(),
+            thread_id: Mutex::new(None),
             occupied: Mutex::new(false),
         }
     }
@@ -181,6 +185,7 @@ impl Station {
 
     /// The worker is gone.
     pub(super) fn vacate(&self) {
+        *self.thread_id.lock() = None;
         let mut occupied = self.occupied.lock();
         self.active.store(false, Ordering::Relaxed);
         *occupied = false;
@@ -206,6 +211,8 @@ impl Station {
 
     /// The calling thread is the worker from now on.
     pub(super) fn note_thread(&self) {
+        // SAFETY: it has no preconditions.
+        *self.thread_id.lock() = Some(unsafe { libc::gettid() });
         *self.thread.lock() = Some(ObservedThread::current());
         self.thread_started.notify_all();
     }
@@ -216,6 +223,13 @@ impl Station {
         while thread.is_none() {
             thread = self.thread_started.wait(thread);
         }
+    }
+
+    /// The worker's thread, if it waits for a processor, is to run on the caller's one next. Whether it can be moved.
+    pub(super) fn pull_thread(&self) -> bool {
+        // Its number stays its own for as long as this is locked.
+        let thread = self.thread_id.lock();
+        thread.is_some_and(pull::pull)
     }
 
     /// Whether the worker's thread waits for something else than a processor.

@@ -3,14 +3,16 @@
 //! Where clients share the processors with the workers, a worker that was woken by its sockets may have to wait: behind
 //! the client that sent the message and goes on for a time slice, or behind another worker. Client and other worker
 //! answer one another all the faster meanwhile, so neither comes to give up its processor. What the first worker's
-//! connections wait for is then the system's tick, up to four milliseconds. But if the other worker sleeps for a moment,
-//! nobody answers the client any more, it has nothing to do, and the first worker runs.
+//! connections wait for is then the system's tick, up to four milliseconds. But if the other worker pulls it over to its
+//! own processor (`sched/pull.rs`) and sleeps for a moment, it runs at once. Where it cannot be pulled it runs soon:
+//! nobody answers the client any more, so that one has nothing to do.
 //!
 //! So each worker looks at another one now and then. If that one has resumed nobody from one look to the next, and then
-//! does not fetch its reports for [`LONG`], this one dozes until somebody is out of work, as the other one is when it has
-//! got on; or for [`MOST_DOZES`] times [`DOZE`]. That is the price: what comes for this worker waits for so long. So it
-//! does not if a timer of its own is due soon, or if there is something to start; and of all workers only one dozes at a
-//! time. A worker that has lost its processor within a goroutine is not helped, since it looks like one that computes.
+//! does not fetch its reports for [`LONG`], this one pulls it, and dozes until somebody is out of work, as the other one
+//! is when it has got on; or for [`MOST_DOZES`] times [`DOZE`]. That is the price: what comes for this worker waits for
+//! so long. So it does not if a timer of its own is due soon, or if there is something to start; and of all workers only
+//! one dozes at a time. A worker that has lost its processor within a goroutine is not helped, since it looks like one
+//! that computes.
 //!
 //! Who keeps the processors may also be something that computes, and does not wait for this worker at all. Then the
 //! other one gets on no sooner, or this one comes back late. After that it does not stand aside for a while.
@@ -29,7 +31,7 @@ const ENOUGH: usize = 8;
 /// With so many at once the clients have enough to do without this worker's answers.
 const MANY: usize = 48;
 /// A worker that has been woken is there sooner, if there is a processor for it.
-const LONG: Duration = Duration::from_micros(150);
+const LONG: Duration = Duration::from_micros(100);
 /// The system adds its timer slack of 50 µs.
 const DOZE: Duration = Duration::from_micros(100);
 /// About as long as a client takes for 64 small answers.
@@ -200,6 +202,8 @@ impl Worker {
         if self.shared.dozing.swap(true, Ordering::Acquire) {
             return false;
         }
+        // This processor is the next to be free.
+        self.station_of(&suspect).pull_thread();
         let outcome = self.doze(|| !self.station_of(&suspect).waits_for_processor(suspect.epoch));
         self.shared.dozing.store(false, Ordering::Release);
         self.learn_from(outcome);

@@ -5,7 +5,7 @@ use crate::goroutine::Affinity;
 use crate::poll::{Source, Wait};
 use crate::primitive::atomic::AtomicBool;
 use crate::sched::policy::Verdict;
-use crate::sched::{Config, Shared};
+use crate::sched::{Config, Shared, pull};
 use crate::stack::StackSize;
 use std::io::Write;
 use std::mem;
@@ -141,6 +141,23 @@ fn it_dozes_at_the_third_look_and_not_soon_again_if_that_was_in_vain() {
     assert!(!pair.dozes() && !pair.dozes() && !pair.dozes());
     doubt.set(Doubt { until: Instant::now(), ..doubt.get() });
     assert!((0..3).any(|_| pair.dozes()));
+}
+
+#[test]
+fn whom_it_dozes_for_comes_to_its_processor() {
+    let pair = Pair::new();
+    let other = &pair.shared().stations[1];
+    let without_doubt = Courtesy::new().doubt.get();
+    assert!(pull::tests::comes_here(
+        || other.note_thread(),
+        || {
+            pair.worker.courtesy.doubt.set(without_doubt);
+            pair.dozes();
+        }
+    ));
+    other.vacate();
+    assert!(!other.pull_thread(), "the thread may have ended");
+    assert!(other.occupy());
 }
 
 #[test]
