@@ -192,4 +192,4 @@ pub(crate) fn start_thread(
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests;
+pub(super) mod tests;

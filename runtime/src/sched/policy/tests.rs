@@ -107,7 +107,7 @@ fn it_keeps_its_priority() {
 }
 
 /// Installs one that forbids nothing, for the calling thread.
-fn install_filter() {
+pub(in crate::sched) fn install_filter() {
     let mut allow = libc::sock_filter {
         code: (libc::BPF_RET | libc::BPF_K) as u16,
         jt: 0,

@@ -1,6 +1,7 @@
 //! Where a thread runs that is pulled, and that nobody's choice is lost.
 
 use super::*;
+use crate::sched::policy::tests::install_filter;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -137,6 +138,17 @@ fn who_is_limited_stays_so_and_is_not_pulled() {
         assert!(!pulled.join().unwrap());
         assert_eq!(waiting.go_on(), (there, there));
     }
+}
+
+#[test]
+fn under_a_filter_for_system_calls_nobody_is_pulled() {
+    let waiting = Waiting::new();
+    let pulled = thread::spawn(move || {
+        install_filter();
+        pull(waiting.id)
+    });
+    assert!(!pulled.join().unwrap());
+    waiting.go_on();
 }
 
 #[test]
