@@ -63,11 +63,13 @@ impl Backend for Epoll {
     fn wait(
         &self,
         wait: Wait,
+        over: impl FnOnce(),
         announce: impl Fn(u64),
         mut report: impl FnMut(u64, Readiness),
     ) -> Reports {
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); BATCH];
         let count = self.wait_raw(&mut events, wait);
+        over();
         let mut reports = Reports { sources: 0, woken: false, full: count == BATCH };
         // SAFETY: the kernel has written the first `count`.
         let events = unsafe { events[..count].assume_init_ref() };

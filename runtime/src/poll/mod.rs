@@ -100,10 +100,11 @@ trait Backend: Sized {
     /// `token` is reported from now on, at once if the descriptor is ready.
     fn add(&self, fd: RawFd, token: u64) -> io::Result<()>;
     fn remove(&self, fd: RawFd);
-    /// Waits, then reports what there is. What is reported soon, is announced by its token.
+    /// Waits, calls `over`, then reports what there is. What is reported soon, is announced by its token.
     fn wait(
         &self,
         wait: Wait,
+        over: impl FnOnce(),
         announce: impl Fn(u64),
         report: impl FnMut(u64, Readiness),
     ) -> Reports;
@@ -136,10 +137,15 @@ impl Poller {
     }
 
     /// For its owner: waits until a source becomes ready, for a wake-up, or for as long as it may. Says how many
-    /// reports came. Who is to run goes to `ready`, without a lock held.
-    pub(crate) fn poll(&self, wait: Wait, mut ready: impl FnMut(Runnable)) -> usize {
+    /// reports came. When the wait is `over`, who is to run goes to `ready`, without a lock held.
+    pub(crate) fn poll(
+        &self,
+        wait: Wait,
+        over: impl FnOnce(),
+        mut ready: impl FnMut(Runnable),
+    ) -> usize {
         let report = |token, readiness| Source::notice(token, readiness, &mut ready);
-        self.backend.wait(wait, Source::prefetch, report).sources
+        self.backend.wait(wait, over, Source::prefetch, report).sources
     }
 
     /// The same for somebody else, because the owner does not come to it. Does not wait. As it is done once in a while
@@ -148,7 +154,7 @@ impl Poller {
         let mut woken = false;
         for _ in 0..MOST_BATCHES {
             let report = |token, readiness| Source::notice(token, readiness, &mut ready);
-            let reports = self.backend.wait(Wait::No, Source::prefetch, report);
+            let reports = self.backend.wait(Wait::No, || (), Source::prefetch, report);
             woken |= reports.woken;
             if !reports.full {
                 break;

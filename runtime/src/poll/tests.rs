@@ -138,7 +138,7 @@ mod real {
             let reader = s.spawn(|| read(source, &stream));
             other.write_all(&[7]).unwrap();
             while !reader.is_finished() {
-                poller.poll(Wait::For(Duration::from_millis(1)), ready);
+                poller.poll(Wait::For(Duration::from_millis(1)), || (), ready);
             }
             assert_eq!(reader.join().unwrap(), 7);
         });
@@ -150,10 +150,10 @@ mod real {
     fn a_wake_up_ends_one_wait() {
         let poller = Poller::new().unwrap();
         poller.wake();
-        poller.poll(Wait::Forever, |_| panic!("nobody waits"));
+        poller.poll(Wait::Forever, || (), |_| panic!("nobody waits"));
         let start = Instant::now();
         let limit = Duration::from_millis(5);
-        poller.poll(Wait::For(limit), |_| panic!("nobody waits"));
+        poller.poll(Wait::For(limit), || (), |_| panic!("nobody waits"));
         assert!(start.elapsed() >= limit, "the wake-up was used up");
     }
 
@@ -163,7 +163,7 @@ mod real {
         let poller = Poller::new().unwrap();
         poller.wake();
         poller.poll_for_owner(|_| panic!("nobody waits"));
-        poller.poll(Wait::Forever, |_| panic!("nobody waits"));
+        poller.poll(Wait::Forever, || (), |_| panic!("nobody waits"));
     }
 
     /// Reports of a former lease are not the next one's.
@@ -199,7 +199,7 @@ mod real {
         for poller in [poller, Poller::new().unwrap()] {
             source.register(stream.as_raw_fd(), poller.clone()).unwrap();
             let seen = source.tick(Direction::Read);
-            poller.poll(Wait::For(Duration::from_secs(10)), ready);
+            poller.poll(Wait::For(Duration::from_secs(10)), || (), ready);
             assert_ne!(source.tick(Direction::Read), seen, "readiness is reported anew");
             poller.retire(ready);
         }
@@ -261,7 +261,7 @@ mod real {
         poller.poll_for_owner(ready);
         assert!(leases.iter().all(|(source, before, ..)| source.tick(Direction::Write) != *before));
         // The wake-up was passed on, or this would take for ever.
-        assert_eq!(poller.poll(Wait::Forever, ready), 0);
+        assert_eq!(poller.poll(Wait::Forever, || (), ready), 0);
         leases.into_iter().for_each(|(source, ..)| source.give_back(false));
     }
 
@@ -273,7 +273,7 @@ mod real {
         let source = Source::lease();
         source.register(stream.as_raw_fd(), poller.clone()).unwrap();
         let ticks = || Direction::BOTH.map(|direction| source.tick(direction));
-        let poll = || poller.poll(Wait::For(Duration::from_secs(10)), ready);
+        let poll = || poller.poll(Wait::For(Duration::from_secs(10)), || (), ready);
         let [read, _] = ticks();
         poll();
         assert_eq!(ticks()[0], read, "writable only");

@@ -3,7 +3,7 @@
 //! * `worker`: the loop of one worker thread, and what only that thread touches;
 //! * `station`: what the others see of a worker;
 //! * `deque`, `inbox`, `injector`, `list`: queues;
-//! * `idle`, `event`: searching, sleeping and waking;
+//! * `idle`, `event`: searching, sleeping and waking; `away`: nobody comes back too early;
 //! * `census`: counts, and the gate that shutdown closes;
 //! * `monitor`: the thread that watches the workers;
 //! * `policy`: how the system schedules the workers' threads; `pull`: on which processor;
@@ -12,6 +12,7 @@
 //! * `default`: the runtime of those who have none; `outside`: their poller;
 //! * `current`: what belongs to the calling thread.
 
+mod away;
 pub(crate) mod blocking;
 mod census;
 pub(crate) mod current;

@@ -19,7 +19,7 @@ pub(super) fn poller() -> io::Result<Arc<Poller>> {
     let serve = {
         let poller = poller.clone();
         move || loop {
-            poller.poll(Wait::Forever, ready);
+            poller.poll(Wait::Forever, || (), ready);
         }
     };
     policy::start_thread("fibra-poller".into(), serve)?;

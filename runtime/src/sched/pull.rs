@@ -21,7 +21,8 @@ type Set = [u64; 16];
 /// As if there were no limit, for processors that come later, too.
 const ALL: Set = [u64::MAX; 16];
 
-/// Pulls a thread of this process, which does not end meanwhile. Whether that was possible.
+/// Pulls a thread of this process. Whether that was possible. Meanwhile the thread is kept from ending, and from starting
+/// others, which would inherit the limit (`away.rs`).
 pub(super) fn pull(thread: libc::pid_t) -> bool {
     !policy::is_filtered()
         && may_run_everywhere(thread)

@@ -1,6 +1,7 @@
 //! What other threads see of a worker, and where they leave things for it.
 
 use super::Shared;
+use super::away::Away;
 use super::census::Tally;
 use super::deque::{Batch, Deque};
 use super::event::Sleeper;
@@ -27,6 +28,7 @@ const FEW: usize = 2;
 /// What the system tells of a thread.
 #[derive(Debug)]
 struct ObservedThread {
+    id: libc::pid_t,
     cpu_clock: libc::clockid_t,
     /// Kept open: opened at each look it might be the program's last descriptor. Without it the thread counts as
     /// blocked.
@@ -39,7 +41,9 @@ impl ObservedThread {
         // SAFETY: asks for the clock of the calling thread and writes it to a local variable. If there is
         // none, the thread counts as running all the time.
         unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut cpu_clock) };
-        ObservedThread { cpu_clock, stat: File::open("/proc/thread-self/stat").ok() }
+        // SAFETY: it has no preconditions.
+        let id = unsafe { libc::gettid() };
+        ObservedThread { id, cpu_clock, stat: File::open("/proc/thread-self/stat").ok() }
     }
 
     fn is_blocked(&self) -> bool {
@@ -83,7 +87,9 @@ pub(crate) struct Station {
     /// One who is not the worker wakes it then: `Sleeper::claim` and `prepare` have the fences by which the worker
     /// either sees the timer before it sleeps, or is woken.
     may_have_timers: AtomicBool,
-    _apart: MaybeUninit<[u8; 40]>,
+    /// The worker is in a system call that may take long.
+    pub(super) away: Away,
+    _apart: MaybeUninit<[u8; 28]>,
     /// Where the worker sleeps; made for the first one here.
     poller: OnceLock<Arc<Poller>>,
     pub(super) index: usize,
@@ -105,8 +111,6 @@ pub(crate) struct Station {
     thread: Mutex<Option<ObservedThread>>,
     /// It is there.
     thread_started: Condvar,
-    /// Of the thread, until it ends: not while this is locked.
-    thread_id: Mutex<Option<libc::pid_t>>,
     /// Whether there is a worker. Changed under the lock.
     occupied: Mutex<bool>,
 }
@@ -123,6 +127,7 @@ impl Station {
             surplus: AtomicBool::new(false),
             active: AtomicBool::new(false),
             may_have_timers: AtomicBool::new(false),
+            away: Away::new(),
             _apart: MaybeUninit::uninit(),
             poller: OnceLock::new(),
             index,
@@ -136,7 +141,6 @@ impl Station {
             timers: Mutex::new(Timers::default()),
             thread: Mutex::new(None),
             thread_started: Condvar::new(),
-            thread_id: Mutex::new(None),
             occupied: Mutex::new(false),
         }
     }
@@ -185,7 +189,6 @@ impl Station {
 
     /// The worker is gone.
     pub(super) fn vacate(&self) {
-        *self.thread_id.lock() = None;
         let mut occupied = self.occupied.lock();
         self.active.store(false, Ordering::Relaxed);
         *occupied = false;
@@ -211,8 +214,6 @@ impl Station {
 
     /// The calling thread is the worker from now on.
     pub(super) fn note_thread(&self) {
-        // SAFETY: it has no preconditions.
-        *self.thread_id.lock() = Some(unsafe { libc::gettid() });
         *self.thread.lock() = Some(ObservedThread::current());
         self.thread_started.notify_all();
     }
@@ -227,9 +228,9 @@ impl Station {
 
     /// The worker's thread, if it waits for a processor, is to run on the caller's one next. Whether it can be moved.
     pub(super) fn pull_thread(&self) -> bool {
-        // Its number stays its own for as long as this is locked.
-        let thread = self.thread_id.lock();
-        thread.is_some_and(pull::pull)
+        // It does not start threads meanwhile, which would inherit its affinity, nor end, so that its number stays its own.
+        let pull = || self.thread.lock().as_ref().is_some_and(|thread| pull::pull(thread.id));
+        self.away.hold(pull) == Some(true)
     }
 
     /// Whether the worker's thread waits for something else than a processor.

@@ -255,7 +255,9 @@ impl Worker {
 
     /// The same, even if there are no sockets, and maybe after a wait.
     pub(super) fn poll_for(&self, wait: Wait) {
-        let reports = self.station().poller().poll(wait, sched::ready);
+        let station = self.station();
+        station.away.begin();
+        let reports = station.poller().poll(wait, || station.away.end(), sched::ready);
         self.reports.set(reports);
         self.fetch_ready(reports);
     }
@@ -270,7 +272,10 @@ impl Worker {
         }
         // Another worker may wait for this processor, with its connections, until this one has used up a time slice.
         if !has_stood_aside && self.put_off.get().is_multiple_of(GIVE_WAY) {
+            let away = &self.station().away;
+            away.begin();
             primitive::yield_now();
+            away.end();
         }
         self.poll();
         self.reports.get() != 0

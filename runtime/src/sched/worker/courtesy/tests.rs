@@ -24,7 +24,7 @@ fn who_has_reports_and_runs_nobody_waits_for_a_processor() {
     let source = Source::lease();
     source.register(stream.as_raw_fd(), station.poller().clone()).unwrap();
     // That there is room to write is reported at once.
-    assert_eq!(station.poller().poll(Wait::No, |_| unreachable!("nobody waits")), 1);
+    assert_eq!(station.poller().poll(Wait::No, || (), |_| unreachable!("nobody waits")), 1);
     assert!(!station.waits_for_processor(0));
 
     other.write_all(&[1]).unwrap();
@@ -38,7 +38,7 @@ fn who_has_reports_and_runs_nobody_waits_for_a_processor() {
     assert!(!station.waits_for_processor(1), "a goroutine keeps it");
     station.running.store(ptr::null_mut(), Ordering::Relaxed);
 
-    assert_eq!(station.poller().poll(Wait::No, |_| unreachable!("nobody waits")), 1);
+    assert_eq!(station.poller().poll(Wait::No, || (), |_| unreachable!("nobody waits")), 1);
     assert!(!station.waits_for_processor(1), "it has fetched them");
     other.write_all(&[1]).unwrap();
     assert!(station.waits_for_processor(1));
@@ -148,16 +148,17 @@ fn whom_it_dozes_for_comes_to_its_processor() {
     let pair = Pair::new();
     let other = &pair.shared().stations[1];
     let without_doubt = Courtesy::new().doubt.get();
-    assert!(pull::tests::comes_here(
-        || other.note_thread(),
-        || {
-            pair.worker.courtesy.doubt.set(without_doubt);
-            pair.dozes();
-        }
-    ));
-    other.vacate();
-    assert!(!other.pull_thread(), "the thread may have ended");
-    assert!(other.occupy());
+    let begin = || {
+        other.note_thread();
+        other.away.begin();
+    };
+    let stand_aside = || {
+        pair.worker.courtesy.doubt.set(without_doubt);
+        pair.dozes();
+    };
+    assert!(pull::tests::comes_here(begin, stand_aside));
+    other.away.end();
+    assert!(!other.pull_thread(), "it might end, or start threads");
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn it_does_not_doze_for_one_that_gets_on() {
         other.epoch.store(epoch, Ordering::Relaxed);
     }
     assert!(!pair.dozes() && !pair.dozes());
-    assert_eq!(other.poller().poll(Wait::No, |_| unreachable!("nobody waits")), 1);
+    assert_eq!(other.poller().poll(Wait::No, || (), |_| unreachable!("nobody waits")), 1);
     assert!(!pair.dozes() && !pair.dozes() && !pair.dozes() && !pair.dozes());
 }
 
