@@ -66,8 +66,9 @@
 //! While a server and its clients, on the same machine, are short of processors, workers whose scheduling policy is
 //! `SCHED_OTHER` are under `SCHED_BATCH`, unless `prctl(PR_GET_SECCOMP)` says that there is such a filter. A thread or
 //! process that a goroutine starts meanwhile by std's means inherits that for good, as it does any policy. And a worker
-//! that waits for a processor may be moved to another one's: its affinity is that one alone for some microseconds. That
-//! happens only to a worker that may run on every processor of the machine.
+//! that waits for a processor may be moved to another one's, by its affinity: for a moment, usually some microseconds,
+//! that is the one processor. It happens only to a worker that may run on every processor of the machine, and not under
+//! such a filter; a limit that is set from outside (`taskset`) at that very moment is lost.
 
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 

@@ -100,7 +100,7 @@ trait Backend: Sized {
     /// `token` is reported from now on, at once if the descriptor is ready.
     fn add(&self, fd: RawFd, token: u64) -> io::Result<()>;
     fn remove(&self, fd: RawFd);
-    /// Waits, calls `over`, then reports what there is. What is reported soon, is announced by its token.
+    /// Waits, calls `over` once, and then reports what there is. What is reported soon, is announced by its token.
     fn wait(
         &self,
         wait: Wait,
@@ -137,7 +137,8 @@ impl Poller {
     }
 
     /// For its owner: waits until a source becomes ready, for a wake-up, or for as long as it may. Says how many
-    /// reports came. When the wait is `over`, who is to run goes to `ready`, without a lock held.
+    /// reports came. As soon as the wait is `over`, that is called; then who is to run goes to `ready`, without a lock
+    /// held.
     pub(crate) fn poll(
         &self,
         wait: Wait,

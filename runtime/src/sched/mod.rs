@@ -177,6 +177,7 @@ impl Shared {
     pub(crate) fn start(config: Config) -> io::Result<Arc<Shared>> {
         let shared = Shared::new(config);
         membarrier::register();
+        pull::prepare();
         for index in 0..shared.config.workers {
             if let Err(error) = shared.start_worker(index) {
                 shared.close();

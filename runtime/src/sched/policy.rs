@@ -8,11 +8,11 @@
 //!
 //! Behind somebody who computes it would wait for a whole time slice. So it takes evidence, which standing aside
 //! (`worker/courtesy.rs`) comes by: if the other worker got on at once, the processors were kept by this one and its
-//! clients. Then all workers come under the policy, for as long as that goes on and [`SPELL`] more: under it hardly
-//! anybody has to stand aside, so evidence is rare. If standing aside was in vain twice within [`SUSPICION`], somebody
-//! computes; that ends it, and no evidence counts for [`DISTRUST`]. A process that computes may still be missed for a
-//! while, since workers that stand aside in vain do so less often. Where there are processors enough, hardly anybody
-//! stands aside.
+//! clients; or it was pulled away from somebody who computes, as whoever waits there will be. Then all workers come
+//! under the policy, for as long as that goes on and [`SPELL`] more: under it hardly anybody has to stand aside, so
+//! evidence is rare. If standing aside was in vain twice within [`SUSPICION`], somebody computes; that ends it, and no
+//! evidence counts for [`DISTRUST`]. A process that computes may still be missed for a while, since workers that stand
+//! aside in vain do so less often. Where there are processors enough, hardly anybody stands aside.
 //!
 //! The monitor decides; a worker follows before it sleeps, since it is its wake-up that matters. Those that sleep when
 //! it is over are woken. Only `SCHED_OTHER` is changed to batch, and back: a policy that a thread's user has chosen stays.

@@ -9,46 +9,70 @@
 //! the system moves it here, and is free to move it on. What was allowed before cannot be restored otherwise. If the
 //! program limits the thread, that has to stay; if its container does, that must not, or the thread would not follow when
 //! the container is given more, and nobody can tell the one from the other. So only a thread is pulled that may run on
-//! every processor that there is. A limit that somebody sets in these very microseconds is lost.
+//! every processor that the machine can have. (That some are missing may be a limit, too: up to Linux 6.1 a thread that
+//! was pulled would not use those that come later.) A limit that somebody sets between the two calls is lost.
 
 use super::policy;
 use std::fs;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Of processors, a bit each. On a machine with more of them the system does not tell, and nothing is pulled.
+/// Of processors, a bit each. On a machine with more of them nothing is pulled.
 type Set = [u64; 16];
 
-/// As if there were no limit, for processors that come later, too.
+/// As if there were no limit.
 const ALL: Set = [u64::MAX; 16];
 
-/// Pulls a thread of this process. Whether that was possible. Meanwhile the thread is kept from ending, and from starting
-/// others, which would inherit the limit (`away.rs`).
-pub(super) fn pull(thread: libc::pid_t) -> bool {
-    !policy::is_filtered()
-        && may_run_everywhere(thread)
-        && only_here().is_some_and(|here| allow(thread, &here))
-        // The system did as much a moment ago.
-        && allow(thread, &ALL)
+/// Every processor that the machine can have, if that is known.
+static POSSIBLE: OnceLock<Option<Set>> = OnceLock::new();
+
+/// For [`pull`], which should need no descriptor.
+pub(super) fn prepare() {
+    POSSIBLE.get_or_init(|| {
+        let list = fs::read_to_string("/sys/devices/system/cpu/possible").ok()?;
+        parse(list.trim_end())
+    });
+}
+
+/// Pulls a thread of this process, if it may be. Meanwhile the thread must be kept from ending, and from starting others,
+/// which would inherit the limit.
+pub(super) fn pull(thread: libc::pid_t) {
+    // By a security module, which would note each try in its log.
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    if REFUSED.load(Ordering::Relaxed) || policy::is_filtered() || !may_run_everywhere(thread) {
+        return;
+    }
+    let Some(here) = only_here() else { return };
+    if allow(thread, &here) {
+        // The system has just done as much. It fails if the container is limited at the same moment, and leaves `here`.
+        let _allowed = (0..3).any(|_| allow(thread, &ALL));
+    } else {
+        REFUSED.store(true, Ordering::Relaxed);
+    }
 }
 
 fn may_run_everywhere(thread: libc::pid_t) -> bool {
-    static PROCESSORS: OnceLock<Option<u32>> = OnceLock::new();
-    let processors = PROCESSORS.get_or_init(|| {
-        let online = fs::read_to_string("/sys/devices/system/cpu/online");
-        count_processors(online.ok()?.trim_end())
-    });
-    allowed(thread)
-        .is_some_and(|set| Some(set.iter().map(|bits| bits.count_ones()).sum()) == *processors)
+    let possible = POSSIBLE.get().copied().flatten();
+    possible.is_some() && allowed(thread) == possible
 }
 
-/// In a list like `0-3,5`.
-fn count_processors(list: &str) -> Option<u32> {
-    let count = |range: &str| {
+/// A list like `0-3,5`.
+fn parse(list: &str) -> Option<Set> {
+    let mut set: Set = [0; 16];
+    for range in list.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let distance = last.parse::<u32>().ok()?.checked_sub(first.parse().ok()?)?;
-        distance.checked_add(1)
-    };
-    list.split(',').map(count).sum()
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then_some(())?;
+        for processor in first..=last {
+            add(&mut set, processor)?;
+        }
+    }
+    Some(set)
+}
+
+fn add(set: &mut Set, processor: usize) -> Option<()> {
+    *set.get_mut(processor / 64)? |= 1 << (processor % 64);
+    Some(())
 }
 
 /// Where that thread may run.
@@ -68,10 +92,10 @@ fn allow(thread: libc::pid_t, set: &Set) -> bool {
 
 /// The processor that runs the caller.
 fn only_here() -> Option<Set> {
-    // SAFETY: it has no preconditions.
-    let here = usize::try_from(unsafe { libc::sched_getcpu() }).ok()?;
     let mut set: Set = [0; 16];
-    *set.get_mut(here / 64)? |= 1 << (here % 64);
+    // SAFETY: it has no preconditions.
+    let here = unsafe { libc::sched_getcpu() };
+    add(&mut set, usize::try_from(here).ok()?)?;
     Some(set)
 }
 

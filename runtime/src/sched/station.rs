@@ -87,7 +87,7 @@ pub(crate) struct Station {
     /// One who is not the worker wakes it then: `Sleeper::claim` and `prepare` have the fences by which the worker
     /// either sees the timer before it sleeps, or is woken.
     may_have_timers: AtomicBool,
-    /// The worker is in a system call that may take long.
+    /// The worker polls or gives way.
     pub(super) away: Away,
     _apart: MaybeUninit<[u8; 28]>,
     /// Where the worker sleeps; made for the first one here.
@@ -107,7 +107,7 @@ pub(crate) struct Station {
     /// Deadlines of goroutines that parked here. Under a lock because a migratable one may go on, and
     /// cancel its deadline, elsewhere.
     timers: Mutex<Timers>,
-    /// The latest worker's thread, for the monitor.
+    /// The latest worker's thread.
     thread: Mutex<Option<ObservedThread>>,
     /// It is there.
     thread_started: Condvar,
@@ -226,11 +226,15 @@ impl Station {
         }
     }
 
-    /// The worker's thread, if it waits for a processor, is to run on the caller's one next. Whether it can be moved.
-    pub(super) fn pull_thread(&self) -> bool {
-        // It does not start threads meanwhile, which would inherit its affinity, nor end, so that its number stays its own.
-        let pull = || self.thread.lock().as_ref().is_some_and(|thread| pull::pull(thread.id));
-        self.away.hold(pull) == Some(true)
+    /// The worker's thread, which most likely waits for a processor, is to run on the caller's one next.
+    pub(super) fn pull_thread(&self) {
+        // Meanwhile it starts no threads (but for handlers of signals), which would inherit its affinity. Nor does it end, so
+        // that its number stays its own.
+        self.away.hold(|| {
+            if let Some(thread) = &*self.thread.lock() {
+                pull::pull(thread.id);
+            }
+        });
     }
 
     /// Whether the worker's thread waits for something else than a processor.
