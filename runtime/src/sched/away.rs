@@ -49,11 +49,11 @@ impl Away {
     /// Calls it while the owner is away, and keeps it there until then. Nothing if the owner is here.
     pub(super) fn hold<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
         let _held = self.held.lock();
-        let order = (Ordering::Acquire, Ordering::Relaxed);
-        self.state.compare_exchange(AWAY, HELD, order.0, order.1).ok()?;
+        self.state.compare_exchange(AWAY, HELD, Ordering::Acquire, Ordering::Relaxed).ok()?;
         let result = call();
         // If it wants to come back, it waits for the lock.
-        let _is_back = self.state.compare_exchange(HELD, AWAY, Ordering::Release, order.1);
+        let _is_back =
+            self.state.compare_exchange(HELD, AWAY, Ordering::Release, Ordering::Relaxed);
         Some(result)
     }
 }
